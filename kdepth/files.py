@@ -1,0 +1,74 @@
+"""Writing files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+# Between a temporary file's stem and its suffix; `remove_leftovers` knows them by it.
+_MARK = ".kdepth-tmp"
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which takes its place when the block succeeds.
+
+    The block writes a file or a folder there. If it raises, the temporary one is removed and what
+    was at `path` before is untouched. Missing parent folders are made.
+
+    Args:
+        path: where the file or folder shall be in the end.
+
+    Yields:
+        A path that does not exist yet, in the same folder and with the same suffix as `path`
+        (NumPy and Pillow go by the suffix).
+
+    Raises:
+        OSError: if writing fails; its `filename` is `path`, also where the system gave none (a
+        full disk).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}{_MARK}{os.getpid()}{path.suffix}")
+    try:
+        _remove(temporary)
+        yield temporary
+        _replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or os.fspath(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        _remove(temporary)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed writers left in `folder`; only for folders where nobody else writes."""
+    for leftover in Path(folder).glob(f".*{_MARK}*"):
+        _remove(leftover)
+
+
+def _replace(source: Path, target: Path) -> None:
+    if not (source.is_dir() and target.is_dir()):
+        os.replace(source, target)
+        return
+    # A folder cannot be renamed onto one that holds files, so the old one steps aside first.
+    aside = source.with_name(f"{source.name}-old")
+    os.rename(target, aside)
+    try:
+        os.rename(source, target)
+    except OSError:
+        os.rename(aside, target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

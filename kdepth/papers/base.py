@@ -1,0 +1,541 @@
+"""What every paper shares: one Keras model class, its training step, its stages and how terms become a loss.
+
+A paper subclasses `DepthModel` and gives three things: its networks (`build_parts`), what they compute for a batch (`forward`)
+and its loss (`loss_terms`). Here is the rest, once: reduction of terms over examples and replicas, the training step, gradient
+clipping, weight decay, per-variable learning rates, stages, prediction, saving.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import numbers
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from kdepth import backend
+from kdepth.backend import ops
+from kdepth.errors import UserError
+from kdepth.files import atomic_path
+from kdepth.geometry.camera import Camera
+from kdepth.losses.numerics import Term
+from kdepth.prediction import Prediction, Rig
+
+NO_SAMPLE = -1  # what `bad_samples` holds where there is nothing to report
+BAD_SAMPLES_KEPT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of a paper's training.
+
+    Attributes:
+        name: what `enter_stage` takes.
+        trainable_parts: names of `parts()` that learn; the others are frozen, bit for bit.
+        epochs: the paper's own number.
+        learning_rate: the paper's own rate.
+        output: what the loss of this stage looks at (the paper decides what it means).
+    """
+
+    name: str
+    trainable_parts: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+    output: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How a paper is optimised.
+
+    Attributes:
+        name: "adam" or "sgd".
+        momentum: of sgd.
+        beta_1: of adam.
+        beta_2: of adam.
+        epsilon: of adam.
+        weight_decay: coupled L2, added to the loss as 0.5 * weight_decay * sum(kernel^2), as Caffe and TF1 did.
+    """
+
+    name: str = "adam"
+    momentum: float = 0.9
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+
+class DepthModel(keras.Model):
+    """A paper as a Keras model: `compile`, `fit`, `predict_depth`, `save_parts`.
+
+    Attributes of a subclass:
+        paper: its name on the command line.
+        sample_keys: what it needs of a sample (DESIGN: `image`, `stereo`, `sources`, `intrinsics`, ...).
+        source_offsets: frames that `sources` holds, relative to the target.
+        output_name: "disparity", "inverse_depth" or "depth": what `depth_outputs` returns.
+        kind: "metric", "relative" or "disparity": what its predictions are once the camera is known.
+        resize: how images are brought to the network's size (a method of `kdepth.data.image.resize_image`).
+        reduction: "mean_of_ratios" (each example's numerator / denominator, then the mean) or "ratio_of_sums" (all
+            numerators over all denominators, of all replicas together).
+        term_weights: factor of each loss term in the total.
+        optimizer_settings: the paper's optimiser.
+        ablations: the paper's own comparisons, by name: options that are changed.
+        output_bounds: (lowest, highest) value of the output where it is bounded, else None.
+    """
+
+    paper: ClassVar[str] = ""
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    sample_keys: frozenset[str] = frozenset({"image"})
+    source_offsets: tuple[int, ...] = (-1, 1)
+    output_name: str = "depth"
+    kind: str = "metric"
+    resize: str = "area"
+    reduction: str = "mean_of_ratios"
+    term_weights: Mapping[str, float] = {}
+    optimizer_settings: OptimizerSettings = OptimizerSettings()
+    output_bounds: tuple[float, float] | None = None
+    stages: tuple[Stage, ...] = ()
+
+    def __init__(self, *, height: int, image_width: int, seed: int, options: Mapping[str, Any]) -> None:
+        """Builds the parts and the bookkeeping of a paper.
+
+        Args:
+            height: rows of the network's input.
+            image_width: columns of the network's input.
+            seed: of weights and dropout.
+            options: the paper's constructor arguments, as they go into `weights/model.json`.
+        """
+        # Batches hold poses and intrinsics too: under mixed precision they must not be cast to half, so only the networks cast.
+        super().__init__(name=self.paper, autocast=False)
+        self.image_size = (int(height), int(image_width))
+        self.seed = int(seed)
+        self.options = dict(options)
+        self.rig: Rig | None = None
+        counter = backend.counter_options()
+        self.step = self.add_weight(name="step", shape=(), initializer="zeros", **counter)
+        nothing = keras.initializers.Constant(NO_SAMPLE)
+        self.bad_samples = self.add_weight(
+            name="bad_samples", shape=(BAD_SAMPLES_KEPT,), initializer=nothing, **counter
+        )
+        keras.utils.set_random_seed(self.seed)
+        self._parts = self.build_parts()
+        for name, part in self._parts.items():
+            setattr(self, f"part_{name}", part)  # so that Keras tracks it, whatever container `_parts` is
+        names = ["loss", *self.term_weights]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.stage: Stage = self.stages[0]
+        self._compile_options: dict[str, Any] = {}
+        self._predict_function: Callable | None = None
+        self.clip_norm: float | None = None
+        self._set_trainable(self.stage)
+
+    # -- what a paper gives -------------------------------------------------------------------------------------------
+
+    def build_parts(self) -> dict[str, keras.Model]:
+        """The paper's networks by name, built. Called once, seeded."""
+        raise NotImplementedError(f"{type(self).__name__} must define `build_parts`")
+
+    def forward(self, batch: Mapping[str, Any], training: bool) -> dict[str, Any]:
+        """Everything of a batch that `loss_terms` needs."""
+        raise NotImplementedError(f"{type(self).__name__} must define `forward`")
+
+    def loss_terms(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Term]:
+        """The paper's loss terms, per example, unweighted; names as in `term_weights`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `loss_terms`")
+
+    def depth_outputs(self, images: Any) -> dict[str, Any]:
+        """{output_name: [B, H, W, 1]} of images [B, H, W, 3] in [0, 1], in inference mode: what is exported."""
+        raise NotImplementedError(f"{type(self).__name__} must define `depth_outputs`")
+
+    def augment(self, sample: dict[str, Any], seed: Any) -> dict[str, Any]:
+        """The paper's augmentation of one sample, in TensorFlow (it runs in the input pipeline)."""
+        return sample
+
+    def learning_rate_multiplier(self, path: str) -> float:
+        """Factor of the learning rate for the variable at `path` (`conv1/bias`)."""
+        return 1.0
+
+    def rig_of(self, camera: Camera, baseline: float | None) -> Rig | None:
+        """The rig to keep with the weights, from a training sample's camera and baseline (None without a baseline)."""
+        return None if baseline is None else Rig(float(baseline), float(camera.fx) / float(camera.width))
+
+    def picture_outputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Maps worth looking at during training, [B, H, W, 1 or 3] each; TensorBoard shows them."""
+        return self.depth_outputs(batch["image"])
+
+    # -- Keras --------------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, keras.Model]:
+        """The networks by name; `save_parts` writes one file for each."""
+        return dict(self._parts)
+
+    def call(self, batch: Mapping[str, Any], training: bool = False) -> dict[str, Any]:  # noqa: D102
+        return self.forward(batch, training)
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: D102 (the parts are built in the constructor)
+        self.built = True
+
+    def compile(self, optimizer: Any = None, clip_norm: float | None = None, **kwargs: Any) -> None:
+        """As `keras.Model.compile`, without `loss`: the paper is the loss.
+
+        Args:
+            optimizer: a Keras optimizer; the paper's own by default.
+            clip_norm: largest global norm of the gradient, right under several replicas and with loss scaling.
+            **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`.
+        """
+        if optimizer is None:
+            optimizer = self.default_optimizer()
+        elif isinstance(optimizer, str):
+            optimizer = keras.optimizers.get(optimizer)
+        optimizer = backend.wrap_for_precision(optimizer)
+        backend.set_learning_rate_multipliers(optimizer, self.learning_rate_multiplier)
+        self.clip_norm = clip_norm
+        # XLA slows a network down on the CPU and the warp compiles itself, so Keras's "auto" is not wanted there.
+        kwargs.setdefault("jit_compile", False)
+        self._compile_options = {"clip_norm": clip_norm, **kwargs}
+        if backend.BACKEND == "tensorflow":
+            super().compile(optimizer=optimizer, **kwargs)
+        else:  # Keras's own step runs there, so the optimizer must clip
+            if clip_norm is not None:
+                optimizer.global_clipnorm = clip_norm
+            super().compile(optimizer=optimizer, **{**kwargs, "jit_compile": "auto"})
+
+    def default_optimizer(self, learning_rate: Any = None) -> Any:
+        """The paper's optimiser.
+
+        Args:
+            learning_rate: a float or a schedule; by default the rate of the entered stage.
+        """
+        settings = self.optimizer_settings
+        learning_rate = self.stage.learning_rate if learning_rate is None else learning_rate
+        if settings.name == "sgd":
+            return keras.optimizers.SGD(learning_rate, momentum=settings.momentum)
+        return keras.optimizers.Adam(
+            learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon
+        )
+
+    def build_optimizer(self) -> None:
+        """Creates the optimizer's variables, as the first step would, so that they can be saved and restored."""
+        if not getattr(self.optimizer, "built", False):
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The running means of the loss and of every term."""
+        return list(self._means.values())
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The running means; `compute_loss` has updated them."""
+        return {mean.name: mean.result() for mean in self.metrics}
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The weighted sum of the paper's terms: this replica's share of it.
+
+        Args:
+            x: the batch, a dict.
+            y: not used.
+            y_pred: what `call` returned.
+            sample_weight: not used.
+            training: whether a training step asks (then the step counter moves on).
+
+        Returns:
+            A scalar. Shares of all replicas add up to the loss of the global batch, so gradients that are summed over the
+            replicas are the gradients which one replica would have computed.
+        """
+        batch = {key: ops.convert_to_tensor(value) for key, value in x.items()}
+        terms = self.loss_terms(batch, y_pred)
+        total = 0.0
+        for name, weight in self.term_weights.items():
+            share = self._reduce(terms[name])
+            total = total + weight * share
+            self._means[name].update_state(backend.sum_over_replicas(share))
+        if training:
+            total = total + self._weight_decay()
+            self._remember_bad_samples(batch, terms)
+            backend.advance(self.step, after=total)
+        self._means["loss"].update_state(backend.sum_over_replicas(total))
+        return total
+
+    def _reduce(self, term: Term) -> Any:
+        """One replica's share of a term: the one place where examples and replicas are reduced."""
+        numerator = ops.cast(term.numerator, "float32")
+        denominator = ops.stop_gradient(ops.cast(term.denominator, "float32"))
+        if self.reduction == "ratio_of_sums":
+            whole = backend.sum_over_replicas(ops.sum(denominator))
+            return ops.sum(numerator) / ops.maximum(whole, 1e-12)
+        batch = ops.cast(ops.shape(numerator)[0], "float32")
+        ratios = numerator / ops.maximum(denominator, 1e-12)
+        return ops.sum(ratios) / backend.sum_over_replicas(batch)
+
+    def _weight_decay(self) -> Any:
+        decay = self.optimizer_settings.weight_decay
+        if not decay:
+            return 0.0
+        kernels = [
+            v for part in self._parts.values() for v in part.trainable_variables if self.decays(v)
+        ]
+        squares = [ops.sum(ops.square(ops.cast(v, "float32"))) for v in kernels]
+        return 0.5 * decay * sum(squares) / backend.replica_count()
+
+    def decays(self, variable: Any) -> bool:
+        """Whether weight decay applies: to kernels, not to biases nor to batch normalisation."""
+        return backend.variable_path(variable).endswith("/kernel")
+
+    def _remember_bad_samples(self, batch: Mapping[str, Any], terms: Mapping[str, Term]) -> None:
+        """Keeps the indices of samples whose terms are not finite, so that training can name them."""
+        if "index" not in batch:
+            return
+        finite = True
+        for term in terms.values():
+            finite = ops.logical_and(finite, ops.isfinite(ops.cast(term.numerator, "float32")))
+        index = ops.cast(batch["index"], self.bad_samples.dtype)
+        bad = backend.gather_over_replicas(ops.where(finite, ops.full_like(index, NO_SAMPLE), index))
+        rank = ops.cumsum(ops.cast(bad > NO_SAMPLE, "int32")) - 1  # place of each bad sample among the bad ones
+        places = ops.expand_dims(ops.arange(BAD_SAMPLES_KEPT, dtype="int32"), 1)
+        here = ops.logical_and(ops.expand_dims(rank, 0) == places, ops.expand_dims(bad > NO_SAMPLE, 0))
+        self.bad_samples.assign(ops.max(ops.where(here, bad, ops.full_like(bad, NO_SAMPLE)), axis=1))
+
+    def _clipped(self, gradients: list[Any]) -> list[Any]:
+        """Gradients clipped by the norm of their sum over the replicas (Keras 3 would clip each replica's by itself)."""
+        if self.clip_norm is None:
+            return gradients
+        present = [g for g in gradients if g is not None]
+        summed = [backend.sum_over_replicas(g) for g in present]
+        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in summed]
+        norm = ops.sqrt(sum(squares))
+        limit = self.clip_norm * backend.loss_scale(self.optimizer)
+        # The optimizer adds the replicas' gradients up once more. An overflowed (infinite) norm makes the gradient
+        # 0 * inf = NaN, which loss scaling recognises and skips.
+        factor = limit / ops.maximum(norm, limit) / backend.replica_count()
+        clipped = iter([g * ops.cast(factor, g.dtype) for g in summed])
+        return [None if g is None else next(clipped) for g in gradients]
+
+    # -- stages -------------------------------------------------------------------------------------------------------
+
+    def stage_named(self, name: str) -> Stage:
+        """The stage of that name.
+
+        Raises:
+            UserError: if the paper has no such stage.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = ", ".join(stage.name for stage in self.stages)
+        raise UserError(f"{self.paper} has no stage '{name}'; its stages are: {names}")
+
+    def enter_stage(self, name: str, optimizer: Any = None) -> Stage:
+        """Changes the stage: sets what is trainable, recompiles and starts a fresh optimizer.
+
+        Keras caches the train function, so changing `trainable` after `compile` would have no effect: this is the only way.
+
+        Args:
+            name: of one of `stages`.
+            optimizer: a fresh optimizer; by default a copy of the compiled one, its rate multiplied by the ratio of this stage's
+                paper rate to the last one's.
+
+        Returns:
+            The stage that was entered.
+        """
+        stage = self.stage_named(name)
+        if optimizer is None and getattr(self, "optimizer", None) is not None:
+            optimizer = _fresh(self.optimizer, stage.learning_rate / self.stage.learning_rate)
+        self.stage = stage
+        self._set_trainable(stage)
+        self.compile(optimizer=optimizer, **self._compile_options)
+        return stage
+
+    def _set_trainable(self, stage: Stage) -> None:
+        for name, part in self._parts.items():
+            part.trainable = name in stage.trainable_parts
+
+    # -- prediction ---------------------------------------------------------------------------------------------------
+
+    def predict_depth(self, images: Any, camera: Camera | None = None) -> Prediction:
+        """Depth of images.
+
+        Args:
+            images: [B, H, W, 3] or [H, W, 3] RGB in [0, 1], at the network's size.
+            camera: the camera that took them, of any size with the same field of view; needed for metres by papers that learn
+                from stereo.
+
+        Returns:
+            A `Prediction` at the network's size: metres where the paper is metric and the camera is known.
+
+        Raises:
+            UserError: if the images have another size.
+        """
+        images = np.asarray(images, np.float32)
+        images = images[None] if images.ndim == 3 else images
+        if images.shape[1:] != (*self.image_size, 3):
+            raise UserError(
+                f"`images` must be [B, {self.image_size[0]}, {self.image_size[1]}, 3] for this {self.paper};"
+                f" received {list(images.shape)}: resize them with kdepth.data.image.resize_image"
+            )
+        if self._predict_function is None:
+            self._predict_function = backend.compiled(self.depth_outputs)
+        values = backend.to_numpy(self._predict_function(images)[self.output_name])[..., 0]
+        if self.output_name == "disparity":
+            prediction = Prediction(disparity=values, kind="disparity", unit="fraction of the width")
+            if camera is None or self.rig is None:
+                return prediction
+            return prediction.to_depth(camera, self.rig)
+        unit = "m" if self.kind == "metric" else "relative"
+        return Prediction(**{self.output_name: values}, kind=self.kind, unit=unit)
+
+    # -- saving -------------------------------------------------------------------------------------------------------
+
+    def save_parts(self, folder: str | Path) -> None:
+        """Writes `<part>.npz` for every part and `model.json`; portable over stacks and backends.
+
+        Args:
+            folder: made if missing. Each file is replaced atomically.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in self._parts.items():
+            with atomic_path(folder / f"{name}.npz") as path, open(path, "wb") as file:
+                np.savez(file, **part_weights(part))
+        facts = {
+            "paper": self.paper,
+            "options": dict(self.options),  # Keras 2.15 wraps dicts that a model holds
+            "stage": self.stage.name,
+            "rig": None if self.rig is None else self.rig._asdict(),
+        }
+        with atomic_path(folder / "model.json") as path:
+            path.write_text(json.dumps(facts, indent=1) + "\n")
+
+    def load_parts(self, folder: str | Path) -> None:
+        """Reads what `save_parts` wrote.
+
+        Raises:
+            UserError: if a file is missing or holds weights of another paper, variant, width or size.
+        """
+        folder = Path(folder)
+        facts = read_model_facts(folder)
+        if facts["paper"] != self.paper:
+            raise UserError(f"{folder} holds weights of '{facts['paper']}', not of '{self.paper}'")
+        for name, part in self._parts.items():
+            set_part_weights(part, read_arrays(folder / f"{name}.npz"), folder / f"{name}.npz")
+        self.rig = Rig(**facts["rig"]) if facts.get("rig") else None
+        self.stage = self.stage_named(facts["stage"])
+        self._set_trainable(self.stage)
+
+
+def _train_step(self: DepthModel, data: Any) -> dict[str, Any]:
+    """One step: outputs = forward(batch); terms = losses(batch, outputs); gradient of the weighted sum."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        outputs = self(data, training=True)
+        loss = self.compute_loss(x=data, y_pred=outputs, training=True)
+        scaled = backend.scale_loss(self.optimizer, loss)
+    variables = self.trainable_variables
+    gradients = self._clipped(tape.gradient(scaled, variables))
+    backend.apply_gradients(self.optimizer, gradients, variables)
+    return self.compute_metrics(data, None, outputs)
+
+
+def _test_step(self: DepthModel, data: Any) -> dict[str, Any]:
+    outputs = self(data, training=False)
+    self.compute_loss(x=data, y_pred=outputs, training=False)
+    return self.compute_metrics(data, None, outputs)
+
+
+# One tape that is right under several replicas, with clipping and loss scaling. JAX and PyTorch trainers have steps of their own
+# (no tape there), which call the same `compute_loss`.
+if backend.BACKEND == "tensorflow":
+    DepthModel.train_step = _train_step
+    DepthModel.test_step = _test_step
+
+
+def _fresh(optimizer: Any, rate_ratio: float) -> Any:
+    """A new optimizer of the same settings, its constant learning rate multiplied."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    config = optimizer.get_config()
+    if isinstance(config.get("learning_rate"), numbers.Real):
+        config["learning_rate"] = float(config["learning_rate"]) * rate_ratio
+    return type(optimizer).from_config(config)
+
+
+# -- weights as plain arrays ------------------------------------------------------------------------------------------
+
+
+def part_weights(part: keras.Model) -> dict[str, np.ndarray]:
+    """{variable's path: array} of a network, trainable or not.
+
+    Raises:
+        ValueError: if two variables share a path (a layer without a name of its own).
+    """
+    arrays = {backend.variable_path(v): np.asarray(backend.to_numpy(v)) for v in part.weights}
+    if len(arrays) != len(part.weights):
+        raise ValueError(f"two variables of '{part.name}' share a name: every layer needs its own")
+    return arrays
+
+
+def set_part_weights(part: keras.Model, arrays: Mapping[str, np.ndarray], source: Path) -> None:
+    """Sets a network's variables from {path: array}.
+
+    Raises:
+        UserError: if names or shapes differ, with the first difference.
+    """
+    variables = {backend.variable_path(v): v for v in part.weights}
+    for path in sorted(set(variables) ^ set(arrays)):
+        where = "lacks" if path in variables else "has an unknown"
+        raise UserError(f"{source} {where} variable '{path}': it belongs to another model or variant")
+    for path, variable in variables.items():
+        if tuple(arrays[path].shape) != tuple(variable.shape):
+            raise UserError(
+                f"{source}: '{path}' has shape {tuple(arrays[path].shape)}, this model needs {tuple(variable.shape)}:"
+                " another width, size or variant"
+            )
+    for path, variable in variables.items():
+        variable.assign(arrays[path])
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file.
+
+    Raises:
+        UserError: if the file is missing, truncated or not an archive of plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: the run holds no such weights") from None
+    except Exception as error:  # zipfile, zlib, NumPy and OS errors: all mean the same to a user
+        raise UserError(f"{path} cannot be read as weights ({error}): it is truncated or corrupt") from None
+
+
+def read_model_facts(folder: Path) -> dict[str, Any]:
+    """`model.json` of a weights folder.
+
+    Raises:
+        UserError: if it is missing or not what `save_parts` writes.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        facts = json.loads(path.read_text())
+        return {"paper": str(facts["paper"]), "options": dict(facts["options"]), **facts}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: this folder holds no kdepth weights") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a kdepth model description ({error})") from None
+
+
+def option_names(paper: type[DepthModel]) -> list[str]:
+    """Names of the options that a paper's constructor takes."""
+    return [name for name in inspect.signature(paper.__init__).parameters if name != "self"]

@@ -1,0 +1,1 @@
+"""The training loop's parts: stages, callbacks, checkpoints, schedules, distribution, run folders."""

@@ -1,0 +1,149 @@
+"""The folder of a training run: what was asked for, what came out, and how to read it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdepth.errors import UserError
+from kdepth.files import atomic_path
+
+if TYPE_CHECKING:
+    from kdepth.papers.base import DepthModel
+
+STATES = ("training", "stopped", "finished")
+_PACKAGES = ("kdepth", "numpy", "tensorflow", "keras", "tensorflow-addons", "jax", "torch")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder and its files.
+
+    Attributes:
+        folder: `runs/<name>`.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def weights(self) -> Path:
+        """Portable weights, `<part>.npz` and `model.json`."""
+        return self.folder / "weights"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints for exact resume on one stack."""
+        return self.folder / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """One row an epoch."""
+        return self.folder / "log.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.folder / "tensorboard"
+
+    @property
+    def images(self) -> Path:
+        """Pictures."""
+        return self.folder / "images"
+
+    @property
+    def flags(self) -> Path:
+        """The resolved flags of `train`."""
+        return self.folder / "flags.cfg"
+
+    @property
+    def description(self) -> Path:
+        """`run.json`."""
+        return self.folder / "run.json"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `run.json` holds.
+
+        Raises:
+            UserError: if the folder is no run, or the file is damaged.
+        """
+        try:
+            info = json.loads(self.description.read_text())
+            if not isinstance(info, dict) or "paper" not in info:
+                raise ValueError("no `paper`")
+            return info
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.folder} is no training run (it has no run.json): name one with --run=runs/<name>,"
+                " or train it first with python -m kdepth.train"
+            ) from None
+        except NotADirectoryError:
+            raise UserError(f"{self.folder} is a file, not a run's folder") from None
+        except ValueError as error:
+            raise UserError(f"{self.description} is damaged ({error})") from None
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """Replaces `run.json` atomically."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.description) as path:
+            path.write_text(json.dumps(dict(info), indent=1) + "\n")
+
+    def update_info(self, **facts: Any) -> None:
+        """Changes some of `run.json`."""
+        self.write_info({**self.info, **facts})
+
+
+def load_run(run: str | Path) -> DepthModel:
+    """The trained model of a run.
+
+    Args:
+        run: its folder, `runs/<name>`.
+
+    Returns:
+        The paper's model with the run's weights, ready for `predict_depth`, `export_model` and further training.
+
+    Raises:
+        UserError: if the folder is no run, has no weights yet, or they do not fit.
+    """
+    from kdepth.papers import create
+    from kdepth.papers.base import read_model_facts
+
+    run = Run(Path(run))
+    info = run.info
+    if not run.weights.is_dir():
+        raise UserError(
+            f"{run.folder} has no weights yet (state: {info.get('state')}): let python -m kdepth.train finish it"
+        )
+    facts = read_model_facts(run.weights)
+    model = create(facts["paper"], **facts["options"])
+    model.load_parts(run.weights)
+    return model
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    from kdepth import backend
+
+    found = {"python": platform.python_version(), "backend": backend.BACKEND}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """The time, to the second, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -203,11 +203,16 @@ def _replica_context() -> Any:
 
 
 def sum_over_replicas(x: Any) -> Any:
-    """The sum of `x` over all replicas (`x` itself where there is one). Gradients do not pass."""
+    """The sum of `x`, a tensor or a list of them, over all replicas (itself where there is one).
+
+    Gradients do not pass. Give many tensors as one list: they are then reduced together, in one order on every replica.
+    """
     context = _replica_context()
-    if context is None:
-        return ops.stop_gradient(x)
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, ops.stop_gradient(x))
+    several = isinstance(x, list)
+    values = [ops.stop_gradient(v) for v in x] if several else [ops.stop_gradient(x)]
+    if context is not None:
+        values = context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    return values if several else values[0]
 
 
 def gather_over_replicas(x: Any) -> Any:

@@ -22,7 +22,7 @@ from absl import logging
 
 from kdepth import cli
 from kdepth.errors import UserError
-from kdepth.files import atomic_path
+from kdepth.files import atomic_path, remove_leftovers
 from kdepth.training.runs import Run, now, versions
 
 if TYPE_CHECKING:
@@ -138,11 +138,14 @@ def _train(
     data_dir: Path,
     scope: Any,
 ) -> int:
+    from kdepth import backend
     from kdepth.data import info, user_errors
     from kdepth.training import callbacks as watch
     from kdepth.training import checkpoints
     from kdepth.training.loop import fit_stages
 
+    for folder in (run.folder, run.checkpoints, run.weights):
+        remove_leftovers(folder)  # of a run that was killed while it wrote
     facts = info(data)
     first = facts.records[0]
     model.rig = model.rig_of(first.camera, first.baseline)
@@ -156,6 +159,7 @@ def _train(
     steps = facts.steps_per_epoch
     total = sum(stage.epochs for stage in stages) * steps
     saver = watch.Checkpoints(run.checkpoints, flags.checkpoint_steps, checkpoint)
+    log = watch.CsvLog(run.log, flags.batch_size)
     progress = watch.Progress(total, lambda: f"{model.paper} {model.stage.name}")
     with user_errors():
         pictures = _pictures(data)
@@ -163,7 +167,7 @@ def _train(
         watch.StopOnNaN(lambda index: facts.records[index].name),
         *([watch.StopOnCollapse(pictures["image"], flags.collapse_patience)] if flags.collapse_patience else []),
         saver,
-        watch.CsvLog(run.log, flags.batch_size),
+        log,
         *([watch.TensorBoardLog(run.tensorboard, pictures)] if flags.tensorboard else []),
         progress,
         *([watch.StopAfter(flags.stop_after)] if flags.stop_after else []),
@@ -180,9 +184,12 @@ def _train(
                 verbose=0,
             )
     except KeyboardInterrupt:
-        saver.save(mid_epoch=int(backend_step(model)) % steps != 0)
+        step = int(backend.to_numpy(model.step))
+        if step % steps == 0:
+            log.finish_epoch()
+        saver.save(mid_epoch=step % steps != 0)
         run.update_info(state="stopped")
-        logging.info("stopped at step %d; the same command goes on from there", int(backend_step(model)))
+        logging.info("stopped at step %d; the same command goes on from there", step)
         raise
     except watch.TrainingStopped:
         run.update_info(state="stopped")
@@ -195,13 +202,6 @@ def _train(
     run.update_info(state="finished", finished=now(), skipped_samples=len(facts.bad_samples))
     print(f"trained {flags.paper} for {total} steps: {run.folder}")
     return cli.OK
-
-
-def backend_step(model: DepthModel) -> Any:
-    """The model's global step."""
-    from kdepth import backend
-
-    return backend.to_numpy(model.step)
 
 
 def paper_options(flags: absl_flags.FlagValues, paper: type[DepthModel]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Z_POLICIES: tuple[str, ...] = ("eps_1e-10", "eps_1e-7", "clamp_1e-3")
 _chosen = "auto"
 
 
-class use_resampler:  # noqa: N801 (it reads as the function that it is)
+class use_resampler:  # lower case: it reads as a function
     """Chooses the kernel of `resampler`, from the call on or, in a `with` statement, until its end.
 
     A traced function keeps the kernel that was chosen when it was traced.
@@ -132,16 +132,14 @@ def resampler(image: Any, xy: Any, image_gradient: bool = True) -> Any:
 
 def _addons_resampler(image: Any, xy: Any) -> Any:
     with warnings.catch_warnings():
-        # The end of life of TensorFlow Addons is known and nothing that a user of kdepth can act
-        # on.
+        # Its end of life is known, and nothing that a user of kdepth can act on.
         warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
         import tensorflow_addons as tfa
     _, height, width, _ = ops.shape(image)
     x, y = xy[..., 0:1], xy[..., 1:2]
     # Its kernel casts any coordinate to an integer: only pass on those near the image.
     near = _near(x, y, height, width)
-    # Its plain function: the `tf.function` around it would trace once more for every new shape, and
-    # warn about that.
+    # Its plain function: the `tf.function` around it is traced for every new shape, and warns.
     sample = tfa.image.resampler.python_function
     return sample(image, ops.where(near, xy, ops.full_like(xy, -2.0)))
 
@@ -157,9 +155,7 @@ def _own_resampler(image: Any, xy: Any) -> Any:
     right_weight, bottom_weight = x - left, y - top
 
     pixels = ops.reshape(image, (-1, channels))  # [B H W, C]
-    first = ops.expand_dims(
-        ops.arange(batch) * (height * width), 1
-    )  # [B, 1], index of each image's first pixel
+    first = ops.expand_dims(ops.arange(batch) * (height * width), 1)  # [B, 1] in `pixels`
     result = 0.0
     for down, weight_y in ((0, 1.0 - bottom_weight), (1, bottom_weight)):
         for right, weight_x in ((0, 1.0 - right_weight), (1, right_weight)):
@@ -282,7 +278,7 @@ def warp_disparity(
     Returns:
         [B, H, W, C].
 
-    Source: Garg 2016, section 2.1; Godard 2017, section 3.
+    Source: Garg 2016, E_recons; Godard 2017, section 3.
     """
     (disparity,) = as_floats(disparity)
     _, height, width, _ = ops.shape(disparity)
@@ -312,7 +308,7 @@ class InverseWarp(NamedTuple):
 def inverse_warp(
     source: Any,
     depth: Any,
-    T_source_target: Any,  # noqa: N803 (T_to_from, as everywhere)
+    T_source_target: Any,
     intrinsics_target: Any,
     intrinsics_source: Any = None,
     border: str = "zeros_fade",
@@ -340,7 +336,7 @@ def inverse_warp(
     Raises:
         ValueError: for another `border` or `z_policy`.
 
-    Source: Zhou 2017, eq. 2; Bian 2019, section 3.2.
+    Source: Zhou 2017, eq. 2; Bian 2019 for the computed depth.
     """
     source, depth, motion, intrinsics_target = as_floats(
         source, depth, T_source_target, intrinsics_target

@@ -49,16 +49,14 @@ def ssim_distance(image: Any, other: Any, padding: str = "valid") -> Any:
         )
     elif padding != "valid":
         raise ValueError(f"`padding` must be 'valid' or 'reflect'; received '{padding}'")
-    mean_a, mean_b = _window_mean(image), _window_mean(other)
-    variance_a = _window_mean(ops.square(image)) - ops.square(mean_a)
-    variance_b = _window_mean(ops.square(other)) - ops.square(mean_b)
-    covariance = _window_mean(image * other) - mean_a * mean_b
+    # One pool over all five maps is faster than five pools, and much faster than slices to derive.
+    maps = (image, other, ops.square(image), ops.square(other), image * other)
+    means = ops.average_pool(ops.concatenate(maps, -1), 3, strides=1, padding="valid")
+    mean_a, mean_b, square_a, square_b, product = ops.split(means, len(maps), axis=-1)
+    variance_a = square_a - ops.square(mean_a)
+    variance_b = square_b - ops.square(mean_b)
+    covariance = product - mean_a * mean_b
     similarity = ((2.0 * mean_a * mean_b + SSIM_C1) * (2.0 * covariance + SSIM_C2)) / (
         (ops.square(mean_a) + ops.square(mean_b) + SSIM_C1) * (variance_a + variance_b + SSIM_C2)
     )
     return ops.clip((1.0 - similarity) / 2.0, 0.0, 1.0)
-
-
-def _window_mean(x: Any) -> Any:
-    rows = x[:, :-2] + x[:, 1:-1] + x[:, 2:]
-    return (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9.0

@@ -229,6 +229,12 @@ class DepthModel(keras.Model):
         """The running means of the loss and of every term."""
         return list(self._means.values())
 
+    def reset_metrics(self) -> None:
+        """Starts the running means anew, as Keras asks at the start of every epoch."""
+        super().reset_metrics()
+        # While JAX trains, the step counter lives outside of the model; the pipeline reads this copy then.
+        self.epoch_start_step = int(backend.to_numpy(self.step))
+
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The running means; `compute_loss` has updated them."""
         return {mean.name: mean.result() for mean in self.metrics}
@@ -311,8 +317,7 @@ class DepthModel(keras.Model):
         """Gradients clipped by the norm of their sum over the replicas (Keras 3 would clip each replica's by itself)."""
         if self.clip_norm is None:
             return gradients
-        present = [g for g in gradients if g is not None]
-        summed = [backend.sum_over_replicas(g) for g in present]
+        summed = backend.sum_over_replicas([g for g in gradients if g is not None])
         squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in summed]
         norm = ops.sqrt(sum(squares))
         limit = self.clip_norm * backend.loss_scale(self.optimizer)

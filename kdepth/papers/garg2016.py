@@ -107,7 +107,7 @@ def paper_sizes(height: int, image_width: int) -> dict[str, tuple[int, int]]:
     rows, columns = (_paper_axis(n) for n in (height, image_width))
     if min(rows["L7"], columns["L7"]) < 1:
         raise UserError(
-            f"garg needs images of at least 67x67; received {height}x{image_width} (--height, --image_width)"
+            f"garg needs images of at least 39x39; received {height}x{image_width} (--height, --image_width)"
         )
     return {name: (rows[name], columns[name]) for name in rows}
 
@@ -203,13 +203,12 @@ def build_released_network(height: int, image_width: int, width: float) -> keras
             "garg --variant=released needs --height and --image_width to be multiples of 32;"
             f" received {height}x{image_width}"
         )
-    # Caffe's "xavier" looks at the inputs alone.
-    xavier = keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
-
     def channels(n: int) -> int:
         return max(4, round(n * width))
 
     def conv_bn(x: Any, n: int, kernel: int, name: str, relu: bool = True) -> Any:
+        # Caffe's "xavier" looks at the inputs alone.
+        xavier = keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
         x = keras.layers.Conv2D(
             channels(n), kernel, padding="same", kernel_initializer=xavier, name=name
         )(x)
@@ -349,6 +348,7 @@ class Garg(DepthModel):
         gradient: str = "linearised",
         smooth_weight: float | None = None,
         dropout: float = 0.5,
+        max_zoom: float = 1.6,
         baseline: float = 0.54,
         seed: int = 0,
     ) -> None:
@@ -363,6 +363,7 @@ class Garg(DepthModel):
             gradient: "linearised" (paper, eq. 5) or "exact" (of the bilinear kernel).
             smooth_weight: gamma; 0.01 for P, 0.05 for R.
             dropout: rate after conv6 (P).
+            max_zoom: augmentation magnifies by U[1, max_zoom] (P).
             baseline: with pair="video", metres of the virtual stereo rig whose disparity the network predicts.
             seed: of weights and dropout.
 
@@ -376,8 +377,8 @@ class Garg(DepthModel):
         ):
             if value not in allowed:
                 raise UserError(f"garg: {name} must be one of {', '.join(allowed)}; received '{value}'")
-        if width <= 0:
-            raise UserError(f"garg: width must be > 0; received {width}")
+        if width <= 0 or max_zoom < 1:
+            raise UserError(f"garg: width must be > 0 and max_zoom >= 1; received {width} and {max_zoom}")
         if variant == "released" and pair == "video":
             raise UserError("garg: the released variant learns from stereo pairs only; use variant=paper")
         released = variant == "released"
@@ -394,11 +395,12 @@ class Garg(DepthModel):
             "gradient": gradient,
             "smooth_weight": smooth_weight,
             "dropout": dropout,
+            "max_zoom": max_zoom,
             "baseline": baseline,
             "seed": seed,
         }
         self.variant, self.width_multiplier, self.pair, self.gradient = variant, width, pair, gradient
-        self.dropout, self.video_baseline = dropout, baseline
+        self.dropout, self.max_zoom, self.video_baseline = dropout, max_zoom, baseline
         self.term_weights = {"photometric": 1.0, "smooth": smooth_weight}
         if pair == "video":
             self.sample_keys = frozenset({"image", "sources", "intrinsics", "T_sources_image"})
@@ -431,7 +433,7 @@ class Garg(DepthModel):
         return super().rig_of(camera, self.video_baseline if self.pair == "video" else baseline)
 
     def augment(self, sample: dict[str, Any], seed: Any) -> dict[str, Any]:
-        """Flips; for P also colours U[0.9, 1.1] per channel and zoom U[1, 1.6] with a random crop."""
+        """Flips; for P also colours U[0.9, 1.1] per channel and zoom U[1, max_zoom] with a random crop."""
         from kdepth.data import augment
 
         flip = augment.flip_stereo if self.pair == "stereo" else augment.flip_sources
@@ -439,7 +441,7 @@ class Garg(DepthModel):
         if self.variant == "released":
             return sample
         sample = augment.colour_multiply(sample, seed, 0.9, 1.1)
-        return augment.scale_crop(sample, seed, 1.0, 1.6)
+        return augment.scale_crop(sample, seed, 1.0, self.max_zoom)
 
     def forward(self, batch: Mapping[str, Any], training: bool) -> dict[str, Any]:
         """{level: disparity in pixels of that level}, up to the level of the stage."""

@@ -78,6 +78,7 @@ class CsvLog(keras.callbacks.Callback):
         super().__init__()
         self.path, self.batch_size = Path(path), batch_size
         self._rows: list[dict[str, str]] = []
+        self._epoch: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
         step = int(backend.to_numpy(self.model.step))
@@ -89,6 +90,12 @@ class CsvLog(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         self._start, self._first = time.monotonic(), int(backend.to_numpy(self.model.step))
+        self._epoch = epoch
+
+    def finish_epoch(self) -> None:
+        """Writes the row of an epoch that was interrupted after its last step."""
+        if self._epoch is not None:
+            self.on_epoch_end(self._epoch, {mean.name: mean.result() for mean in self.model.metrics})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         step = int(backend.to_numpy(self.model.step))
@@ -104,6 +111,7 @@ class CsvLog(keras.callbacks.Callback):
             **{name: f"{float(value):.8g}" for name, value in values.items()},
         }
         self._rows.append(row)
+        self._epoch = None
         text = io.StringIO()
         writer = csv.DictWriter(text, list(row), lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

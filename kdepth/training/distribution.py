@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any
 
 from kdepth.errors import UserError
@@ -43,13 +44,22 @@ def strategy(devices: int) -> Any:
         count = devices or len(gpus)
         if count == 1:
             return tf.distribute.OneDeviceStrategy("GPU:0") if devices else tf.distribute.get_strategy()
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(count)])
+        return _mirrored(tuple(f"GPU:{i}" for i in range(count)))
     if devices <= 1:
         return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy(_logical_cpus(devices))
+    return _mirrored(_logical_cpus(devices))
 
 
-def _logical_cpus(count: int) -> list[str]:
+@functools.lru_cache(maxsize=None)
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    """One strategy per process and devices: a second one would number its collectives from the start again, and TensorFlow refuses a
+    number that it has seen with another shape ("Shape mismatch in the collective instance")."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def _logical_cpus(count: int) -> tuple[str, ...]:
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -62,7 +72,7 @@ def _logical_cpus(count: int) -> list[str]:
         raise UserError(
             f"--devices={count}: TensorFlow has started already with fewer logical CPUs; set the devices first"
         ) from None
-    return [f"CPU:{i}" for i in range(count)]
+    return tuple(f"CPU:{i}" for i in range(count))
 
 
 class _NoStrategy:

@@ -47,7 +47,8 @@ def fit_stages(
             model.enter_stage(stage.name, optimizer_for(stage, total) if optimizer_for else None)
             if resumed is not None and resumed.stage == stage.name and done:
                 checkpoints.restore_optimizer(model, resumed)
-            fit = dict(callbacks=list(callbacks), verbose=verbose)
+            # The dataset shuffles by itself, as a function of the epoch.
+            fit = {"callbacks": list(callbacks), "verbose": verbose, "shuffle": False}
             rest = -done % steps
             if rest:  # of an epoch that was begun
                 model.fit(data.take(rest), initial_epoch=done // steps, epochs=done // steps + 1, **fit)

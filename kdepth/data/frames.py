@@ -1,0 +1,192 @@
+"""What the KITTI readers share: numbered frames, the choice of a split, what is missing, poses."""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from kdepth.data import splits
+from kdepth.data.kitti_calibration import is_rotation
+from kdepth.errors import UserError
+
+IMAGE_SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+)  # the first that is there wins, whatever a list file says
+
+
+def check_folder(data_dir: str | os.PathLike[str], what: str) -> Path:
+    """Returns the data folder as a path.
+
+    Args:
+        data_dir: from the user.
+        what: the data set, for the message.
+
+    Raises:
+        UserError: if it is not a readable folder or is empty.
+    """
+    path = Path(data_dir).expanduser()
+    try:
+        empty = next(path.iterdir(), None) is None
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise UserError(
+            f"{path}: the data folder of {what} cannot be opened ({reason}); see --data_dir"
+        ) from None
+    if empty:
+        raise UserError(f"{path}: the data folder of {what} is empty; see --data_dir")
+    return path
+
+
+def numbered_files(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, tail: str = ""
+) -> dict[int, Path]:
+    """Lists files whose name is a number, by that number; an empty dict if there is no such folder.
+
+    Args:
+        folder: where to look; one listing serves a whole drive, which is much faster than asking
+            for each frame.
+        suffixes: accepted file suffixes, the best first.
+        tail: what follows the number in the stem (`_10` in KITTI stereo 2015).
+    """
+    found: dict[int, Path] = {}
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return found
+    for suffix in reversed(suffixes):
+        ending = tail + suffix
+        for name in names:
+            number = name[: -len(ending)]
+            if name.lower().endswith(ending) and number.isdigit():
+                found[int(number)] = folder / name
+    return found
+
+
+def entries_of(
+    split: str, package: Sequence[str], folder: Path, others: Sequence[str]
+) -> list[splits.Entry]:
+    """Reads a split that is a list: the package's, the data set's own, or a user's file.
+
+    Args:
+        split: a name or a path.
+        package: names of package lists that the data set takes.
+        folder: where the data set keeps lists of its own, `<name>.txt`.
+        others: further names that the reader understands itself, for the message.
+
+    Raises:
+        UserError: if there is no such split; the message lists the ones there are.
+    """
+    if split in package:
+        return splits.read_package_split(split)
+    own = folder / f"{split}.txt"
+    if "/" not in split and own.is_file():
+        return splits.read_list(own)
+    path = Path(split).expanduser()
+    if path.is_file():
+        return splits.read_list(path)
+    names = ", ".join([*package, *own_splits(folder), *others])
+    raise UserError(
+        f"no split {split!r} (--split): choose one of {names}, or give the path of a list file"
+    )
+
+
+def own_splits(folder: Path) -> list[str]:
+    """Returns the names of the list files in a data set's own `splits` folder."""
+    return sorted(path.stem for path in folder.glob("*.txt"))
+
+
+class Missing:
+    """Counts what a split lists and the disk lacks, and reports it once.
+
+    Args:
+        what: data set and split, for the messages.
+        on_missing: "stop" makes a missing image an error; "skip" drops its sample.
+    """
+
+    def __init__(self, what: str, on_missing: str) -> None:
+        self._what = what
+        self._stop = on_missing == "stop"
+        self._first: dict[str, Path | str] = {}
+        self._counts: collections.Counter[str] = collections.Counter()
+
+    def image(self, path: Path) -> None:
+        """Notes a missing target or right view: an error unless such samples are to be skipped."""
+        if self._stop:
+            raise UserError(
+                f"{path}: listed in {self._what}, but there is no such .png or .jpg; complete the "
+                "data set, use a split of what is there (`all`), or pass --on_bad_sample=skip"
+            )
+        self.tolerated("images", path)
+
+    def tolerated(self, kind: str, path: Path | str) -> None:
+        """Notes what a data set is known to lack here and there; its sample is left out."""
+        self._first.setdefault(kind, path)
+        self._counts[kind] += 1
+
+    def report(self, found: int) -> None:
+        """Logs one line for each kind.
+
+        Raises:
+            UserError: if nothing is left.
+        """
+        lines = [
+            f"{count} samples without {kind} (first: {self._first[kind]})"
+            for kind, count in self._counts.items()
+        ]
+        if not found:
+            raise UserError(
+                f"{self._what}: no sample is complete: {'; '.join(lines) or 'it lists none'}"
+            )
+        if lines:
+            logging.warning("%s: %d samples; left out: %s", self._what, found, "; ".join(lines))
+
+
+def read_poses(path: Path) -> np.ndarray:
+    """Reads a file with one camera pose a row, 12 numbers (3x4, camera_i -> camera_0).
+
+    Returns:
+        [N, 4, 4] float64.
+
+    Raises:
+        UserError: if the file cannot be read or holds something else than rigid motions (the row is
+            named).
+    """
+    try:
+        lines = [
+            line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except FileNotFoundError:
+        raise UserError(f"{path}: poses file missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the poses file cannot be read: {error}") from None
+    poses = np.tile(np.eye(4), (len(lines), 1, 1))
+    for row, fields in enumerate(lines):
+        try:
+            poses[row, :3] = np.array([float(field) for field in fields]).reshape(3, 4)
+        except ValueError:
+            raise UserError(
+                f"{path}, row {row + 1}: a pose is 12 numbers, found {len(fields)} fields"
+            ) from None
+        if not np.isfinite(poses[row]).all() or not is_rotation(poses[row, :3, :3]):
+            raise UserError(
+                f"{path}, row {row + 1}: not a rigid motion (its 3x3 part is no rotation)"
+            )
+    return poses
+
+
+def relative_poses(pose: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns T_source_target [S, 4, 4] from poses camera -> common frame."""
+    return np.stack([np.linalg.inv(source) @ pose for source in sources])
+
+
+def neighbours(images: dict[int, Path], frame: int, offsets: Sequence[int]) -> tuple[Path, ...]:
+    """Returns the frames at offsets from a frame; an empty tuple if one of them is missing."""
+    found = [images.get(frame + offset) for offset in offsets]
+    return tuple(path for path in found if path) if all(found) else ()

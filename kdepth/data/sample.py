@@ -1,0 +1,193 @@
+"""What a sample is: a record (paths and calibration, no pixels), and how one is loaded.
+
+A data set is a `Reader`: it lists records for a split. Everything that handles pixels is written
+once, here and in `pipeline.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from kdepth.data.image import read_depth_png, read_image, resize_image
+from kdepth.errors import UserError
+from kdepth.geometry.camera import Camera
+
+# Every key of a sample; DESIGN: "A sample, and what a paper asks for".
+SAMPLE_KEYS = frozenset(
+    ["image", "stereo", "sources", "intrinsics", "stereo_intrinsics", "baseline", "depth", "index"]
+    + ["T_sources_image"]
+)
+
+
+class DepthSource(Protocol):
+    """Measured depth of one view."""
+
+    def load(self) -> np.ndarray:
+        """Returns [H, W] float32, metres, 0 = not measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthPng:
+    """A 16-bit PNG in KITTI's depth convention."""
+
+    path: Path
+
+    def load(self) -> np.ndarray:
+        """Returns [H, W] float32, metres, 0 = not measured."""
+        return read_depth_png(self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One sample: where its files are, and its cameras.
+
+    Attributes:
+        name: unique in its data set; used in reports and error lines.
+        image: the target view.
+        camera: the target's camera at native size.
+        stereo: the right view of the rectified pair whose left view is `image`, or None.
+        stereo_camera: the right view's camera at native size, or None.
+        baseline: distance of the pair's cameras, metres, or None.
+        sources: neighbouring frames of the same camera, ordered by offset (-1, +1 or -2, -1, +1,
+            +2).
+        depth: measured depth of the target, or None.
+        T_sources_image: [S, 4, 4] target camera -> source camera, or None.
+    """
+
+    name: str
+    image: Path
+    camera: Camera
+    stereo: Path | None = None
+    stereo_camera: Camera | None = None
+    baseline: float | None = None
+    sources: tuple[Path, ...] = ()
+    depth: DepthSource | None = None
+    T_sources_image: np.ndarray | None = None
+
+
+class Reader(Protocol):
+    """One data set: lists its samples."""
+
+    name: ClassVar[str]  # as on the command line
+    keys: ClassVar[frozenset[str]]  # what it can give at all
+
+    def splits(self) -> list[str]:
+        """Returns the names that `records` takes as `split`, beside a path to a list file."""
+
+    def records(
+        self, split: str, keys: frozenset[str], offsets: tuple[int, ...] = (-1, 1)
+    ) -> list[Record]:
+        """Lists the samples of a split; only what `keys` needs is looked up.
+
+        Args:
+            split: one of `splits()`, or a path to a list file.
+            keys: the sample keys that will be loaded.
+            offsets: frame offsets of `sources`.
+
+        Raises:
+            UserError: if there is no such split, or if files that it needs are missing.
+        """
+
+
+def load_sample(record: Record, keys: frozenset[str]) -> dict[str, np.ndarray]:
+    """Loads a sample at its native size.
+
+    Args:
+        record: what to load.
+        keys: which of image, stereo, sources, intrinsics, stereo_intrinsics, baseline, depth,
+            T_sources_image.
+
+    Returns:
+        `image` and `stereo` [H, W, 3] uint8, `sources` [S, H, W, 3] uint8, `intrinsics` and
+        `stereo_intrinsics` [3, 3] float32, `baseline` float32 metres, `depth` [H, W, 1] float32
+        metres, `T_sources_image` [S, 4, 4] float32; of these the ones in `keys`. `image` is always
+        among them.
+
+    Raises:
+        UserError: if a file is missing, damaged, or of another size than the target image.
+    """
+    image = read_image(record.image)
+    height, width = image.shape[:2]
+    if (width, height) != (record.camera.width, record.camera.height):
+        raise UserError(
+            f"{record.image}: the image is {width}x{height}, but its calibration is for "
+            f"{record.camera.width}x{record.camera.height}; use images and calibration of one size"
+        )
+    sample = {"image": image}
+    if "stereo" in keys:
+        sample["stereo"] = read_image(_present(record, record.stereo, "stereo"))
+        _check_size(record, record.stereo, sample["stereo"], width, height)
+    if "sources" in keys:
+        sources = [read_image(path) for path in _present(record, record.sources, "sources")]
+        for path, source in zip(record.sources, sources):
+            _check_size(record, path, source, width, height)
+        sample["sources"] = np.stack(sources)
+    if "depth" in keys:
+        depth = _present(record, record.depth, "depth").load()
+        _check_size(record, getattr(record.depth, "path", "depth"), depth, width, height)
+        sample["depth"] = depth[..., None]
+    if "intrinsics" in keys:
+        sample["intrinsics"] = record.camera.matrix().astype(np.float32)
+    if "stereo_intrinsics" in keys:
+        camera = _present(record, record.stereo_camera, "stereo_intrinsics")
+        sample["stereo_intrinsics"] = camera.matrix().astype(np.float32)
+    if "baseline" in keys:
+        sample["baseline"] = np.float32(_present(record, record.baseline, "baseline"))
+    if "T_sources_image" in keys:
+        poses = _present(record, record.T_sources_image, "T_sources_image")
+        sample["T_sources_image"] = poses.astype(np.float32)
+    return sample
+
+
+def resize_sample(
+    sample: dict[str, np.ndarray], record: Record, height: int, width: int, method: str
+) -> dict[str, np.ndarray]:
+    """Brings a native sample to the network's size, its intrinsics included.
+
+    Args:
+        sample: from `load_sample`.
+        record: the record that it was loaded from.
+        height: network input height.
+        width: network input width.
+        method: of `resize_image`, for the images; depth is always taken nearest.
+
+    Returns:
+        The same keys; images are float32 RGB in [0, 1].
+    """
+    resized = dict(sample)
+    for key in ("image", "stereo"):
+        if key in sample:
+            resized[key] = resize_image(sample[key], height, width, method)
+    if "sources" in sample:
+        resized["sources"] = np.stack(
+            [resize_image(source, height, width, method) for source in sample["sources"]]
+        )
+    if "depth" in sample:
+        resized["depth"] = resize_image(sample["depth"], height, width, "nearest")
+    for key, camera in (("intrinsics", record.camera), ("stereo_intrinsics", record.stereo_camera)):
+        if key in sample:
+            resized[key] = camera.resize(width, height).matrix().astype(np.float32)
+    return resized
+
+
+def _present(record: Record, value, key: str):
+    """Returns a record's value; a record without it is a reader's fault, not the user's."""
+    if value is None or (key == "sources" and not value):
+        raise ValueError(
+            f"record {record.name} has no `{key}`: ask its reader's `records` for this key"
+        )
+    return value
+
+
+def _check_size(record: Record, path, array: np.ndarray, width: int, height: int) -> None:
+    rows, columns = array.shape[:2]
+    if (rows, columns) == (height, width):
+        return
+    raise UserError(
+        f"{path}: is {columns}x{rows}, but {record.image} is {width}x{height}; "
+        "both must have one size (are the files of one recording?)"
+    )

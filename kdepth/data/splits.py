@@ -1,0 +1,110 @@
+"""Frame lists: the field's standard splits (`splits/*.txt`) and a user's own list files.
+
+A list file has one entry a line; `#` starts a comment. The package's own form is compact:
+
+    <drive> <cameras> <frames>      2011_09_26_drive_0001_sync 02+03 0-5,7,9-12
+    <drive> <frame>                 2011_09_26_drive_0002_sync 0000000069
+
+Cameras: `02` the left, `03` the right one as target, `02+03` a stereo pair (target: the left view).
+The lists that came with monodepth (`.../image_02/data/N.jpg .../image_03/data/N.jpg`) and
+monodepth2 (`<drive> <frame> l`) are understood as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from kdepth.errors import UserError
+
+_FOLDER = Path(__file__).parent / "splits"
+_FORM = "`<drive> <cameras> <frames>`, for example `2011_09_26_drive_0001_sync 02+03 0-5,7`"
+_RIGHT_CAMERA = {"02+03": False, "02": False, "03": True, "l": False, "r": True}
+_LISTED_PATH = re.compile(
+    r"(?P<drive>[^/]+)/image_0?(?P<camera>\d)/(?:data/)?(?P<frame>\d+)(_10)?\.\w+"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One target frame of a split.
+
+    Attributes:
+        drive: the recording: a drive folder's name, an odometry sequence, or `training`.
+        frame: frame number.
+        right: the target is the right camera's view.
+    """
+
+    drive: str
+    frame: int
+    right: bool = False
+
+
+def package_splits() -> list[str]:
+    """Returns the names of the frame lists that come with kdepth (all are of KITTI raw)."""
+    return sorted(path.stem for path in _FOLDER.glob("*.txt"))
+
+
+def read_package_split(name: str) -> list[Entry]:
+    """Reads one of `package_splits()`."""
+    return read_list(_FOLDER / f"{name}.txt")
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Reads a list file.
+
+    Args:
+        path: a text file in one of the forms above.
+
+    Returns:
+        The entries, in the file's order.
+
+    Raises:
+        UserError: if the file is missing, empty or holds a line that is not understood (named by
+            its number).
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the split's list file cannot be read: {error}") from None
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.split("#")[0].split()
+        if not fields:
+            continue
+        parsed = _parse(fields)
+        if parsed is None:
+            raise UserError(f"{path}, line {number}: expected {_FORM}, found {line.strip()!r}")
+        entries.extend(parsed)
+    if not entries:
+        raise UserError(f"{path}: the split's list file has no entries; a line is {_FORM}")
+    return entries
+
+
+def _parse(fields: list[str]) -> list[Entry] | None:
+    """Reads one line's fields; None if they follow none of the forms."""
+    listed = _LISTED_PATH.search(fields[0])
+    if listed:
+        return [Entry(listed["drive"], int(listed["frame"]), listed["camera"] in "13")]
+    drive = fields[0].rsplit("/", 1)[-1]
+    if len(fields) == 2 and fields[1].isdigit():
+        return [Entry(drive, int(fields[1]))]
+    if len(fields) == 3 and fields[2] in ("l", "r") and fields[1].isdigit():
+        return [Entry(drive, int(fields[1]), _RIGHT_CAMERA[fields[2]])]
+    if len(fields) == 3 and fields[1] in _RIGHT_CAMERA:
+        frames = _parse_ranges(fields[2])
+        return frames and [Entry(drive, frame, _RIGHT_CAMERA[fields[1]]) for frame in frames]
+    return None
+
+
+def _parse_ranges(text: str) -> list[int] | None:
+    """Reads `0-5,7` as frame numbers."""
+    frames = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        last = last or first
+        if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
+            return None
+        frames.extend(range(int(first), int(last) + 1))
+    return frames

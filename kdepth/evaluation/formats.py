@@ -1,0 +1,181 @@
+"""Results as text: terminal, Markdown, LaTeX.
+
+There is one table per protocol, because figures of two protocols do not compare. A format is a
+function from a `Report` to text; the protocol stands in full under the table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import tabulate
+
+from kdepth.evaluation.metrics import ALL_METRICS, HIGHER_IS_BETTER
+
+tabulate.MIN_PADDING = 0  # ten columns of figures shall fit a terminal
+_PAPER = ["paper", "variant", "ablation", "control"]
+_DECIMALS = {"abs_rel": 4, "d1_all": 2, "photometric": 4, "photometric_unwarped": 4}
+_HEADERS = {"photometric_unwarped": "unwarped"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """One table of figures under one protocol.
+
+    Attributes:
+        labels: first columns of each row, as text, by column name.
+        figures: metric name -> each row's value, NaN where not measured.
+        gains: per cent below (positive) or above the strongest baseline, NaN where it does not
+            apply.
+        notes: sentences under the table, the protocol first.
+    """
+
+    labels: dict[str, list[str]]
+    figures: dict[str, list[float]]
+    gains: list[float]
+    notes: tuple[str, ...]
+
+    def best(self, metric: str) -> set[int]:
+        """Rows with the best value of a metric."""
+        values = [value for value in self.figures[metric] if not math.isnan(value)]
+        if len(values) < 2:
+            return set()
+        best = max(values) if metric in HIGHER_IS_BETTER else min(values)
+        return {i for i, value in enumerate(self.figures[metric]) if value == best}
+
+
+def reports(table: pd.DataFrame) -> list[Report]:
+    """Splits results into one report per protocol and data, each sorted by abs_rel.
+
+    Args:
+        table: from `kdepth.evaluation.table.read_table`.
+
+    Returns:
+        Reports in the order of their first row.
+    """
+    keys = ["protocol_description", "dataset", "split", "images", "baseline_data"]
+    found = []
+    for (description, dataset, split, images, data), rows in table.groupby(
+        keys, sort=False, dropna=False
+    ):
+        rows = rows.sort_values("abs_rel", kind="stable")
+        notes = [f"Protocol {description}."]
+        notes.append(
+            f"Data: {dataset}, split {split}, {images:g} images; baselines fitted on {data}."
+        )
+        found.append(
+            Report(
+                labels={
+                    "system": list(rows["system"]),
+                    "paper": [_paper(*values) for values in rows[_PAPER].values],
+                    "size": [
+                        f"{height}x{width}" if height else ""
+                        for height, width in zip(rows["height"], rows["image_width"])
+                    ],
+                },
+                figures={
+                    metric: [float(value) for value in rows[metric]]
+                    for metric in ALL_METRICS
+                    if rows[metric].notna().any()
+                },
+                gains=[float(value) for value in rows["gain_percent"]],
+                notes=tuple(notes),
+            )
+        )
+    return found
+
+
+def terminal(report: Report, bold: bool = False) -> str:
+    """A table for the terminal.
+
+    Args:
+        report: what to show.
+        bold: marks the best figures with terminal codes.
+    """
+    mark = (lambda text: f"\033[1m{text}\033[0m") if bold else (lambda text: text)
+    header, rows = _cells(report, mark)
+    text = tabulate.tabulate(
+        rows, header, "simple", disable_numparse=True, colalign=_alignment(report, header)
+    )
+    return "\n".join([text, "", *report.notes])
+
+
+def markdown(report: Report) -> str:
+    """A Markdown table, best figures in bold."""
+    header, rows = _cells(report, lambda text: f"**{text}**" if text else text)
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    text = tabulate.tabulate(
+        rows, header, "pipe", disable_numparse=True, colalign=_alignment(report, header)
+    )
+    return "\n\n".join([text, *report.notes]) + "\n"
+
+
+def latex(report: Report) -> str:
+    """A LaTeX table (package booktabs), best figures in bold."""
+    header, rows = _cells(report, lambda text: f"\0{text}\0", escape=_escape_latex)
+    columns = "".join("l" if side == "left" else "r" for side in _alignment(report, header))
+    lines = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        " & ".join(_escape_latex(name) for name in header) + " \\\\",
+        "\\midrule",
+        *(re.sub("\0(.*?)\0", r"\\textbf{\1}", " & ".join(row)) + " \\\\" for row in rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        f"\\caption{{{_escape_latex(' '.join(report.notes))}}}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(
+    report: Report,
+    mark: Callable[[str], str],
+    escape: Callable[[str], str] = lambda text: text,
+) -> tuple[list[str], list[list[str]]]:
+    labels = {name: values for name, values in report.labels.items() if any(values)}
+    header = [*labels, *(_HEADERS.get(name, name) for name in report.figures), "vs strongest"]
+    best = {metric: report.best(metric) for metric in report.figures}
+    rows = []
+    for i, gain in enumerate(report.gains):
+        row = [escape(values[i]) for values in labels.values()]
+        for metric, values in report.figures.items():
+            text = _number(values[i], metric)
+            row.append(mark(text) if i in best[metric] else text)
+        row.append("" if math.isnan(gain) else escape(f"{_change(gain)} %"))
+        rows.append(row)
+    return header, rows
+
+
+def _paper(paper: str, *details: str) -> str:
+    """`garg (paper, shuffled)`; what a run is without goes unsaid."""
+    told = [detail for detail in details if detail not in ("", "none")]
+    return f"{paper} ({', '.join(told)})" if told else paper
+
+
+def _change(gain: float) -> str:
+    """Signed change against the strongest baseline, which itself gets a plain 0."""
+    return f"{-gain:+.1f}" if gain else "0.0"
+
+
+def _number(value: float, metric: str) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.{_DECIMALS.get(metric, 3)}f}"
+
+
+def _alignment(report: Report, header: Sequence[str]) -> tuple[str, ...]:
+    return tuple("left" if name in report.labels else "right" for name in header)
+
+
+def _escape_latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special.update({c: f"\\{c}" for c in "&%$#_{}"})
+    special.update({"<": r"\textless{}", ">": r"\textgreater{}"})
+    return "".join(special.get(c, c) for c in text)

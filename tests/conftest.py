@@ -1,0 +1,90 @@
+"""What all tests share: data on disk, Hypothesis profiles, two logical CPUs for TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Before TensorFlow is imported by any test module. Subprocesses inherit all of it.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+# A timed property test fails on a busy machine only, so no deadline. In CI the examples are the
+# same in every run.
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=50)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, max_examples=25, derandomize=True, database=None, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+class _TwoLogicalCpus(importlib.abc.MetaPathFinder):
+    """Gives TensorFlow two logical CPUs, for MirroredStrategy.
+
+    That has to come before TensorFlow runs anything, and tests import it at different places, so
+    it happens as a part of the first import.
+    """
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(tf):
+                execute(tf)
+                cpu = tf.config.list_physical_devices("CPU")[0]
+                two = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+                tf.config.set_logical_device_configuration(cpu, two)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, _TwoLogicalCpus())
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of numbers that come from the papers' reference implementations."""
+    return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real samples that `KDEPTH_REALDATA` names; the test is skipped without it."""
+    folder = os.environ.get("KDEPTH_REALDATA")
+    if not folder:
+        pytest.skip("KDEPTH_REALDATA does not name the folder of real samples")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"KDEPTH_REALDATA={folder} is not a folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one MirroredStrategy over two logical CPUs; a second one in a process would clash with it."""
+    from kdepth.training.distribution import strategy
+
+    return strategy(2)
+
+
+@pytest.fixture
+def tmp_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a cache of its own: `runs/` and rendered data land in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path

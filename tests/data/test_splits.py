@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from kdepth.data import splits
+from kdepth.data.splits import Entry
+from kdepth.errors import UserError
+
+# Published sizes: monodepth's, monodepth2's and SfMLearner's lists.
+SIZES = {
+    "eigen_train": 22600,
+    "eigen_val": 888,
+    "eigen_test": 697,
+    "eigen_benchmark_test": 652,
+    "eigen_zhou_train": 39810,
+    "eigen_zhou_val": 4424,
+    "kitti_train": 29000,
+    "kitti_val": 1159,
+}
+
+
+def test_names():
+    assert splits.package_splits() == sorted(SIZES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_published_sizes_without_doubles(name):
+    entries = splits.read_package_split(name)
+    assert len(entries) == SIZES[name]
+    assert len(set(entries)) == SIZES[name]
+
+
+def test_train_and_test_share_no_drive_in_the_eigen_split():
+    drives = {name: {e.drive for e in splits.read_package_split(name)} for name in SIZES}
+    assert len(drives["eigen_test"]) == 28
+    for name in ("eigen_train", "eigen_val", "eigen_zhou_train", "eigen_zhou_val"):
+        assert not drives[name] & drives["eigen_test"]
+    train = set(splits.read_package_split("eigen_train"))
+    assert not train & set(splits.read_package_split("eigen_val"))
+
+
+def test_published_order_of_the_test_frames():
+    test = splits.read_package_split("eigen_test")
+    assert test[0] == Entry("2011_09_26_drive_0002_sync", 69)
+    benchmark = splits.read_package_split("eigen_benchmark_test")
+    assert benchmark == [entry for entry in test if entry in set(benchmark)]
+
+
+def test_both_cameras_are_targets_in_the_zhou_split():
+    entries = splits.read_package_split("eigen_zhou_train")
+    right = sum(entry.right for entry in entries)
+    assert 0.4 < right / len(entries) < 0.6
+
+
+def test_forms_of_a_line(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text(
+        "# a comment\n"
+        "2011_09_26_drive_0001_sync 02+03 1-2,5  # ranges\n"
+        "\n"
+        "2011_09_26_drive_0002_sync 0000000069\n"
+        "2011_09_26/2011_09_26_drive_0003_sync 7 r\n"
+        "2011_09_26/2011_09_26_drive_0004_sync/image_02/data/0000000008.jpg x/image_03/data/8.jpg\n"
+        "training/image_2/000009_10.png training/image_3/000009_10.png\n"
+        "06 03 10\n"
+    )
+    assert splits.read_list(path) == [
+        Entry("2011_09_26_drive_0001_sync", 1),
+        Entry("2011_09_26_drive_0001_sync", 2),
+        Entry("2011_09_26_drive_0001_sync", 5),
+        Entry("2011_09_26_drive_0002_sync", 69),
+        Entry("2011_09_26_drive_0003_sync", 7, right=True),
+        Entry("2011_09_26_drive_0004_sync", 8),
+        Entry("training", 9),
+        Entry("06", 10, right=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["drive", "drive 02 5-3", "drive 04 1", "drive 02 a", "drive 02 1,,2", "drive x", "a b c d"],
+)
+def test_a_line_that_is_not_understood(tmp_path, line):
+    path = tmp_path / "mine.txt"
+    path.write_text(f"# comment\n{line}\n")
+    with pytest.raises(UserError, match=r"mine.txt, line 2: expected") as caught:
+        splits.read_list(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe\x00binary"])
+def test_an_empty_or_binary_list(tmp_path, content):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="mine.txt"):
+        splits.read_list(path)

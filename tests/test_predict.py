@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kdepth
+from kdepth import backend, cli, predict
+from kdepth.data.image import read_depth_png, read_image, write_image
+from kdepth.exporters import export_model
+from kdepth.prediction import Rig
+from kdepth.runtime import ModelFacts
+from kdepth.training.runs import Run
+
+RIG = Rig(0.54, 0.58)
+# Left half of the image 4 % of the width, right half 1 %.
+DISPARITY = np.repeat([0.04, 0.01], 4)[None, None, :, None] * np.ones((1, 4, 8, 1))
+
+
+@pytest.fixture
+def street(tmp_path) -> Path:
+    """A folder with two pictures of 20 x 40."""
+    generator = np.random.default_rng(0)
+    for name in ("b.png", "a.jpg"):
+        write_image(
+            tmp_path / "street" / name, generator.integers(0, 256, (20, 40, 3), dtype=np.uint8)
+        )
+    return tmp_path / "street"
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """Replaces the model by an analytic one; returns a function that chooses it."""
+
+    def use(outputs=DISPARITY, output_name="disparity", kind="metric", rig=RIG):
+        facts = ModelFacts("garg", "paper", 4, 8, "area", output_name, kind, rig)
+        run = outputs if callable(outputs) else lambda images: outputs
+        monkeypatch.setattr(predict, "_open", lambda flags: (facts, run))
+
+    use()
+    return use
+
+
+def call(*arguments: object) -> int:
+    return cli.call("predict", [str(argument) for argument in arguments])
+
+
+def call_on(folder: Path, out: Path, *arguments: str) -> int:
+    return call("--model=x.tflite", f"--input={folder}", f"--out={out}", *arguments)
+
+
+def failure(capsys, status: int) -> str:
+    assert status == 2
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("kdepth predict:")
+    ]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "predictions.json").read_text())
+
+
+def names(folder: Path) -> set:
+    return {path.name for path in folder.iterdir()}
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def test_without_a_camera_it_is_called_disparity(network, street, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call_on(street, out) == 0
+    captured = capsys.readouterr()
+    assert "no camera is given, so this is disparity, not depth" in captured.err
+    assert "2 pictures" in captured.out and "disparity (fraction of the width)" in captured.out
+    assert names(out) == {"predictions.json"} | {
+        f"{stem}_{what}"
+        for stem in "ab"
+        for what in ("color.png", "disparity.png", "disparity.npy")
+    }
+    values = np.load(out / "a_disparity.npy", allow_pickle=False)
+    assert values.dtype == np.float32 and values.shape == (20, 40)
+    np.testing.assert_allclose(values[:, :16], 0.04, rtol=1e-5)
+    np.testing.assert_allclose(values[:, -16:], 0.01, rtol=1e-5)
+    # KITTI's convention for disparity: 256 * pixels.
+    np.testing.assert_allclose(
+        read_depth_png(out / "a_disparity.png"), values * 40, atol=0.5 / 256 + 1e-6
+    )
+    entry = summary(out)["predictions"][0]
+    assert entry["image"].endswith("a.jpg") and (entry["width"], entry["height"]) == (40, 20)
+    assert (entry["quantity"], entry["kind"]) == ("disparity", "disparity")
+    assert (entry["png16_scale"], entry["png16_unit"]) == (256.0, "pixels")
+    assert summary(out)["camera"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "focal", "baseline"),
+    [
+        (["--fx=30"], 30 / 40, 0.54),
+        (["--fx=30", "--baseline=0.2"], 30 / 40, 0.2),
+        (["--assume_training_camera"], 0.58, 0.54),
+    ],
+)
+def test_a_camera_gives_metres(network, street, tmp_path, arguments, focal, baseline):
+    out = tmp_path / "out"
+    assert call_on(street, out, *arguments) == 0
+    depth = np.load(out / "b_depth.npy", allow_pickle=False)
+    np.testing.assert_allclose(depth[:, :16], focal * baseline / 0.04, rtol=1e-5)
+    np.testing.assert_allclose(depth[:, -16:], focal * baseline / 0.01, rtol=1e-5)
+    np.testing.assert_allclose(read_depth_png(out / "b_depth.png"), depth, atol=0.5 / 256 + 1e-5)
+    entry = summary(out)["predictions"][1]
+    assert (entry["quantity"], entry["kind"], entry["unit"]) == ("depth", "metric", "m")
+    assert summary(out)["camera"]
+    picture = read_image(out / "b_color.png").astype(int).sum(axis=-1)
+    assert picture[:, :16].min() > picture[:, -16:].max(), "near is bright"
+
+
+def write_calibration(path: Path, text: str | None = None) -> Path:
+    rectified = "21.0 0 19.5 1.3 0 21.0 9.5 0.1 0 0 1 0.002"
+    path.write_text(
+        text or f"calib_time: 09-Jan-2012\nS_rect_02: 40.0 20.0\nP_rect_02: {rectified}\n"
+    )
+    return path
+
+
+def test_a_kitti_calibration_gives_metres_at_any_size(network, tmp_path):
+    calibration = write_calibration(tmp_path / "calib_cam_to_cam.txt")
+    for width, height in ((40, 20), (80, 40)):
+        write_image(tmp_path / f"in{width}" / "x.png", np.zeros((height, width, 3), np.uint8))
+        out = tmp_path / f"out{width}"
+        assert call_on(tmp_path / f"in{width}", out, f"--kitti_calib={calibration}") == 0
+        depth = np.load(out / "x_depth.npy")
+        assert depth.shape == (height, width)
+        np.testing.assert_allclose(depth[:, 0], 21.0 / 40 * 0.54 / 0.04, rtol=1e-5)
+
+
+def test_a_calibration_of_other_pictures(network, street, tmp_path, capsys):
+    cropped = tmp_path / "cropped" / "x.png"
+    write_image(cropped, np.zeros((20, 30, 3), np.uint8))
+    good = write_calibration(tmp_path / "good.txt")
+    line = failure(capsys, call_on(cropped, tmp_path / "out", f"--kitti_calib={good}"))
+    assert "is 30x20" in line and "(40x20)" in line and "--fx" in line
+    bad = write_calibration(tmp_path / "bad.txt", "S_rect_02: 40 20\n")
+    line = failure(capsys, call_on(street, tmp_path / "out", f"--kitti_calib={bad}"))
+    assert "bad.txt" in line and "P_rect_02" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_relative_depth_is_named_so(network, street, tmp_path, capsys):
+    network(1.0 / DISPARITY, "depth", "relative", None)
+    out = tmp_path / "out"
+    assert call_on(street, out, "--fx=30") == 0
+    assert "no camera changes" in capsys.readouterr().err
+    entry = summary(out)["predictions"][0]
+    assert (entry["quantity"], entry["unit"]) == ("relative_depth", "relative")
+    depth = np.load(out / "a_relative_depth.npy")
+    stored = read_depth_png(out / "a_relative_depth.png") * 256 / entry["png16_scale"]
+    np.testing.assert_allclose(stored, depth, atol=0.51 / entry["png16_scale"])
+    assert depth.max() * entry["png16_scale"] > 65535 / 2, "the PNG's range is used"
+
+
+def test_inverse_depth_becomes_depth(network, street, tmp_path):
+    network(DISPARITY, "inverse_depth", "relative", None)
+    assert call_on(street, tmp_path / "out") == 0
+    depth = np.load(tmp_path / "out" / "a_relative_depth.npy")
+    np.testing.assert_allclose(depth[:, 0], 25.0, rtol=1e-5)
+
+
+def test_metric_depth_needs_no_camera(network, street, tmp_path):
+    network(200.0 * np.ones((1, 4, 8, 1)), "depth", "metric", None)
+    assert call_on(street, tmp_path / "out") == 0
+    assert (read_depth_png(tmp_path / "out" / "a_depth.png") == 200.0).all()
+
+
+def test_large_disparities_are_not_clipped(network, street, tmp_path):
+    network(20.0 * DISPARITY)  # 0.8 of 400 pixels: more than KITTI's 256 steps a pixel can hold
+    picture = tmp_path / "wide.png"
+    write_image(picture, np.zeros((10, 400, 3), np.uint8))
+    assert call_on(picture, tmp_path / "out") == 0
+    entry = summary(tmp_path / "out")["predictions"][0]
+    stored = read_depth_png(tmp_path / "out" / "wide_disparity.png") * 256 / entry["png16_scale"]
+    assert entry["png16_scale"] == 128.0 and stored.max() == pytest.approx(320.0, abs=0.01)
+
+
+def test_a_fixed_colour_range_is_the_same_for_every_picture(network, street, tmp_path):
+    levels = iter([1.0, 2.0])
+    network(lambda images: next(levels) * DISPARITY)
+    options = ["--vmin=0.01", "--vmax=0.08", "--colormap=gray"]
+    assert call_on(street, tmp_path / "out", *options) == 0
+    left = [read_image(tmp_path / "out" / f"{stem}_color.png")[0, 0, 0] for stem in "ab"]
+    np.testing.assert_allclose(left, [255 * 3 / 7, 255], atol=1)
+
+
+def test_one_file_of_any_suffix(network, street, tmp_path):
+    picture = (street / "b.png").rename(street / "picture.dat")
+    assert call_on(picture, tmp_path / "out") == 0
+    assert "picture_disparity.npy" in names(tmp_path / "out")
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def damage(street: Path) -> None:
+    content = (street / "a.jpg").read_bytes()
+    (street / "a.jpg").write_bytes(content[: len(content) // 2])
+
+
+def test_an_unreadable_picture_stops(network, street, tmp_path, capsys):
+    damage(street)
+    line = failure(capsys, call_on(street, tmp_path / "out"))
+    assert "a.jpg" in line and "--on_bad_sample=skip" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_picture_is_skipped_and_counted(network, street, tmp_path, capsys):
+    damage(street)
+    assert call_on(street, tmp_path / "out", "--on_bad_sample=skip") == 0
+    captured = capsys.readouterr()
+    assert "1 picture in" in captured.out and "1 skipped" in captured.out
+    assert "a.jpg" in captured.err
+    assert [Path(name).name for name in summary(tmp_path / "out")["skipped"]] == ["a.jpg"]
+    assert "b_disparity.npy" in names(tmp_path / "out")
+
+
+def test_nothing_readable_is_an_error(network, street, tmp_path, capsys):
+    damage(street)
+    (street / "b.png").write_bytes(b"")
+    line = failure(capsys, call_on(street, tmp_path / "out", "--on_bad_sample=skip"))
+    assert "none of its 2 pictures" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_nan_names_the_picture_and_writes_nothing_for_it(network, street, tmp_path, capsys):
+    answers = iter([DISPARITY, np.full((1, 4, 8, 1), np.nan)])
+    network(lambda images: next(answers))
+    line = failure(capsys, call_on(street, tmp_path / "out"))
+    assert "b.png" in line and "NaN" in line
+    assert {name[0] for name in names(tmp_path / "out")} == {"a"}
+
+
+def test_a_write_that_fails_leaves_no_half_file(network, street, tmp_path, monkeypatch):
+    right = np.save
+
+    def half(path, *arguments, **options):
+        right(path, *arguments, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predict.np, "save", half)
+    assert call_on(street, tmp_path / "out") == 2
+    assert names(tmp_path / "out") == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fx=30", "--assume_training_camera"], "only one of --fx, --kitti_calib"),
+        (["--fx=-3"], "--fx=-3.0 must be a positive number"),
+        (["--fx=nan"], "must be a positive number"),
+        (["--baseline=0.5"], "--baseline gives metres only together with"),
+        (["--fx=30", "--baseline=0"], "--baseline=0.0 must be a positive"),
+        (["--vmin=5", "--vmax=2"], "--vmin=5.0 must be below --vmax=2.0"),
+        (["--vmin=-5"], "--vmin must be at least 0"),
+        (["--colormap=rainbowest"], "no colour map 'rainbowest'"),
+        (["--kitti_calib=nowhere.txt"], "nowhere.txt"),
+        (["--run=runs/x"], "give one of --run"),
+    ],
+)
+def test_flags_that_make_no_sense(network, street, tmp_path, capsys, arguments, message):
+    assert message in failure(capsys, call_on(street, tmp_path / "out", *arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_camera_that_is_not_known(network, street, tmp_path, capsys):
+    network(rig=None)
+    line = failure(capsys, call_on(street, tmp_path / "out", "--assume_training_camera"))
+    assert "does not know the camera" in line
+    line = failure(capsys, call_on(street, tmp_path / "out", "--fx=30"))
+    assert "does not know the baseline" in line
+    assert call_on(street, tmp_path / "out", "--fx=30", "--baseline=0.5") == 0
+
+
+def test_fx_of_pictures_of_different_sizes(network, street, tmp_path, capsys):
+    write_image(street / "c.png", np.zeros((10, 20, 3), np.uint8))
+    line = failure(capsys, call_on(street, tmp_path / "out", "--fx=30"))
+    assert "a.jpg is 40x20" in line and "c.png is 20x10" in line
+    assert call_on(street, tmp_path / "out2", "--assume_training_camera") == 0
+
+
+def test_paths_that_make_no_sense(network, street, tmp_path, capsys):
+    assert "--out is required" in failure(capsys, call("--model=x", f"--input={street}"))
+    assert "--input is required" in failure(capsys, call("--model=x", "--out=o"))
+    assert "no such picture or folder" in failure(capsys, call_on(tmp_path / "no", tmp_path / "o"))
+    (tmp_path / "empty").mkdir()
+    assert "no pictures directly" in failure(capsys, call_on(tmp_path / "empty", tmp_path / "o"))
+    assert "is the folder of --input" in failure(capsys, call_on(street, street))
+    (tmp_path / "file").write_text("")
+    assert "is a file" in failure(capsys, call_on(street, tmp_path / "file"))
+    Image.new("RGB", (4, 4)).save(street / "a.png")
+    assert "2 pictures called 'a'" in failure(capsys, call_on(street, tmp_path / "o"))
+
+
+def test_a_model_that_is_not_there(street, tmp_path, capsys):
+    assert "there is no exported model" in failure(capsys, call_on(street, tmp_path / "out"))
+
+
+# -- with real networks ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run folder, and an export of its model in `export/`."""
+    model = kdepth.create("garg", width=0.05, height=72, image_width=96)
+    generator = np.random.default_rng(0)
+    for part in model.parts().values():
+        for variable in part.weights:
+            values = backend.to_numpy(variable)
+            if not values.any():  # the score layers start at zero
+                variable.assign(generator.normal(0.2, 0.1, values.shape))
+    model.rig = RIG
+    run = Run(tmp_path_factory.mktemp("runs") / "tiny")
+    run.write_info({"paper": "garg", "state": "finished"})
+    model.save_parts(run.weights)
+    export_model(model, run.folder / "export", ["tflite"], name="tiny")
+    return run.folder
+
+
+def test_a_run_and_its_export_predict_the_same(run, street, tmp_path):
+    sources = [f"--run={run}", f"--model={run / 'export' / 'tiny.tflite'}", "--model="]
+    sources[2] += str(run / "export" / "tiny_float16.tflite")
+    maps = []
+    for index, source in enumerate(sources):
+        out = tmp_path / f"out{index}"
+        assert call(source, f"--input={street}", f"--out={out}", "--fx=30") == 0
+        maps.append(np.load(out / "a_depth.npy"))
+        assert summary(out)["paper"] == "garg" and summary(out)["rig"]["baseline"] == 0.54
+    assert maps[0].shape == (20, 40) and np.ptp(maps[0]) > 0
+    assert np.abs(maps[1] - maps[0]).max() < 1e-4 * np.ptp(maps[0])
+    assert np.abs(maps[2] - maps[0]).max() < 5e-2 * np.ptp(maps[0])
+
+
+def test_real_pictures(run, realdata, tmp_path):
+    drive = realdata / "kitti_raw" / "2011_09_26"
+    (picture,) = list(drive.rglob("image_02/data/0000000010.*"))
+    out = tmp_path / "out"
+    arguments = [f"--run={run}", f"--input={picture}", f"--out={out}"]
+    assert call(*arguments, f"--kitti_calib={drive / 'calib_cam_to_cam.txt'}") == 0
+    (entry,) = summary(out)["predictions"]
+    assert (entry["kind"], entry["width"], entry["height"]) == ("metric", 1242, 375)
+    assert read_depth_png(out / entry["png16"]).shape == (375, 1242)

@@ -29,7 +29,7 @@ test: install-test
 	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
 
 lint: install-test
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format=concise .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
@@ -37,7 +37,7 @@ learn: install
 	$(BIN)/python benchmarks/learn.py
 
 bench: install
-	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/input_pipeline.py
 
 clean:
 	rm -rf build dist kdepth.egg-info .pytest_cache .ruff_cache .hypothesis

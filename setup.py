@@ -67,7 +67,7 @@ EXTRAS = {
 
 def version() -> str:
     """`kdepth.__version__`, read without importing the package."""
-    tree = ast.parse(Path(__file__).with_name("kdepth").joinpath("__init__.py").read_text())
+    tree = ast.parse(Path(__file__).with_name("kdepth").joinpath("__init__.py").read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "__version__":
             return ast.literal_eval(node.value)
@@ -78,6 +78,8 @@ setup(
     name="kdepth",
     version=version(),
     description="The classic papers on learning depth from images, as Keras models",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     author="The kdepth authors",
     license="Apache-2.0",
     packages=find_packages(include=["kdepth", "kdepth.*"]),

@@ -9,15 +9,28 @@ May be changed here: operators that a new paper needs (add them to the look-alik
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
 
 from kdepth.errors import UserError
 
-_asked = os.environ.get("KERAS_BACKEND", "").strip() or "tensorflow"
+BACKENDS = ("tensorflow", "jax", "torch")
 
-import keras  # noqa: E402
+_asked = os.environ.get("KERAS_BACKEND", "").strip() or "tensorflow"
+if _asked not in BACKENDS:
+    raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}; received '{_asked}'")
+
+try:
+    import keras
+except ModuleNotFoundError as error:
+    if error.name not in ("jax", "torch"):
+        raise
+    raise UserError(
+        f"KERAS_BACKEND is '{error.name}', which is not installed: unset it, or"
+        f" pip install 'kdepth[keras3,{error.name}]'"
+    ) from None
 
 KERAS3: bool = int(keras.__version__.split(".")[0]) >= 3
 
@@ -257,8 +270,9 @@ def stateless_uniform(shape: tuple[Any, ...], seed: int, step: Any) -> Any:
         return jax.random.uniform(key, shape)
     import torch
 
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + int(step)) % 2**63)
-    return ops.convert_to_tensor(torch.rand(tuple(int(n) for n in shape), generator=generator))
+    generator = torch.Generator("cpu").manual_seed((seed * 1_000_003 + int(step)) % 2**63)
+    drawn = torch.rand(tuple(int(n) for n in shape), generator=generator, device="cpu")
+    return ops.convert_to_tensor(drawn)
 
 
 def counter_options() -> dict[str, Any]:
@@ -347,7 +361,8 @@ def set_learning_rate_multipliers(optimizer: Any, multiplier_of: Callable[[str],
         multiplier_of: maps a variable's path (`conv1/bias`) to a factor.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    plain_step = optimizer.update_step
+    # The class's own, so that an optimizer that is compiled twice is not changed twice.
+    plain_step = functools.partial(type(optimizer).update_step, optimizer)
 
     def update_step(gradient: Any, variable: Any, *learning_rate: Any) -> None:
         multiplier = multiplier_of(variable_path(variable))
@@ -360,7 +375,18 @@ def set_learning_rate_multipliers(optimizer: Any, multiplier_of: Callable[[str],
             plain_step(gradient, variable)
             variable.assign(before + multiplier * (variable - before))
 
-    optimizer.update_step = update_step
+    def update_all(gradients: Any, variables: Any, learning_rate: Any) -> None:
+        factors = [multiplier_of(variable_path(v)) for v in variables]
+        before = [None if f == 1.0 else ops.copy(v) for f, v in zip(factors, variables)]
+        type(optimizer)._backend_update_step(optimizer, gradients, variables, learning_rate)
+        for variable, factor, old in zip(variables, factors, before):
+            if old is not None:
+                variable.assign(old + factor * (variable - old))
+
+    if BACKEND == "torch":  # it steps all variables at once, past `update_step`
+        optimizer._backend_update_step = update_all
+    else:
+        optimizer.update_step = update_step
 
 
 def variable_path(variable: Any) -> str:

@@ -356,7 +356,9 @@ def _flag_help(flag: absl_flags.Flag) -> str:
         if flag.default not in (None, [], "")
         else ""
     )
-    body = textwrap.wrap(_join(flag.help) + default, 90)
+    # absl adds a remark to the help of flags that may be repeated.
+    text = flag.help.partition(";\n")[0]
+    body = textwrap.wrap(_join(text) + default, 90)
     return "\n".join([f"  {head}", *(f"      {line}" for line in body)])
 
 

@@ -84,7 +84,7 @@ def _depth_range(pictures: Sequence[Picture]) -> tuple[float, float]:
 
 def _visible(truth: np.ndarray) -> np.ndarray:
     """Sparse measurements, spread to their neighbours so that they can be seen."""
-    if np.mean(truth > 0) > 0.2:
+    if np.mean(truth > 0) > 0.5:
         return truth
     padded = np.pad(np.where(truth > 0, truth, np.inf), 1, constant_values=np.inf)
     rows, columns = truth.shape

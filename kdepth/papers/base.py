@@ -133,6 +133,7 @@ class DepthModel(keras.Model):
         self._predict_function: Callable | None = None
         self.clip_norm: float | None = None
         self._set_trainable(self.stage)
+        self.built = True  # nothing waits for a first batch, so `BackupAndRestore` may come at once
 
     # -- what a paper gives -------------------------------------------------------------------------------------------
 
@@ -201,8 +202,8 @@ class DepthModel(keras.Model):
         if backend.BACKEND == "tensorflow":
             super().compile(optimizer=optimizer, **kwargs)
         else:  # Keras's own step runs there, so the optimizer must clip
-            if clip_norm is not None:
-                optimizer.global_clipnorm = clip_norm
+            if clip_norm is not None:  # with loss scaling the inner one, which sees the true gradient
+                getattr(optimizer, "inner_optimizer", optimizer).global_clipnorm = clip_norm
             super().compile(optimizer=optimizer, **{**kwargs, "jit_compile": "auto"})
 
     def default_optimizer(self, learning_rate: Any = None) -> Any:

@@ -119,9 +119,8 @@ def _kerb(base: np.ndarray, at: Surface) -> np.ndarray:
 def _wall(base: np.ndarray, at: Surface) -> np.ndarray:
     spacing, storey, wide, high, length, height = at.style
     spacing = length / np.maximum(np.floor(length / spacing), 1.0)
-    below = _step(
-        np.maximum(np.floor(height / storey), 1.0) * storey - at.v, at.wv
-    )  # the top row has no windows
+    storeys = np.maximum(np.floor(height / storey), 1.0)
+    below = _step(storeys * storey - at.v, at.wv)  # above the last storey there are no windows
     column, row = np.floor(at.u / spacing), np.floor(at.v / storey)
     wide = np.where(row == 0, np.minimum(wide * 1.4, 0.8), wide)  # shops and doors
     v = at.v - 0.1

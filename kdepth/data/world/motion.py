@@ -10,6 +10,8 @@ from kdepth.data.world.settings import FRAME_SECONDS
 _EARTH = 6378137.0  # metres, as KITTI's development kit has it
 _LATITUDE, _LONGITUDE, _ALTITUDE = 49.0, 8.4, 115.0  # of the world's origin
 _GRAVITY = 9.81
+# Largest pitch, yaw and roll (radians) and sideways drift (metres) of each of two waves.
+_WOBBLE = np.array([[0.006], [0.007], [0.007], [0.12]])
 
 
 def distances(rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -27,11 +29,8 @@ def distances(rng: np.random.Generator, frames: int) -> np.ndarray:
     i = np.arange(frames)
     kind = rng.choice(["cruise", "stop", "start"], p=[0.84, 0.09, 0.07])
     if kind == "cruise":
-        step = (
-            rng.uniform(0.35, 1.3)
-            + rng.uniform(-0.02, 0.02) * i
-            + 0.05 * np.sin(0.15 * i + rng.uniform(0.0, 6.0))
-        )
+        trend = rng.uniform(-0.02, 0.02) * i
+        step = rng.uniform(0.5, 1.3) + trend + 0.05 * np.sin(0.15 * i + rng.uniform(0.0, 6.0))
         step = np.clip(step, 0.15, 1.5)
     else:
         brake = rng.uniform(0.04, 0.07)  # metres per frame, each frame
@@ -53,30 +52,25 @@ def camera_poses(street: Street, rng: np.random.Generator, travelled: np.ndarray
         [N, 4, 4] camera (x right, y down, z forward) to world.
     """
     ground = street.ground
-    waves = (
-        rng.uniform(0.03, 0.12, (4, 2)) * 2 * np.pi
-    )  # radians per metre travelled: nothing moves while the car stands
+    # Per metre travelled, not per second: nothing wobbles while the car stands.
+    waves = 2 * np.pi * rng.uniform(0.03, 0.12, (4, 2))
     phases = rng.uniform(0.0, 2 * np.pi, (4, 2))
-    sizes = np.array([np.radians(0.35), np.radians(0.4), np.radians(0.4), 0.12])[
-        :, None
-    ] * rng.uniform(0.2, 1.0, (4, 2))
+    sizes = rng.uniform(0.2, 1.0, (4, 2)) * _WOBBLE
     poses = np.zeros((len(travelled), 4, 4))
     for i, x in enumerate(travelled):
         pitch, yaw, roll, drift = (sizes * np.sin(waves * x + phases)).sum(1)
         px, py, angle = ground.place(x, street.lane + drift)
-        forward = np.array([np.cos(angle), np.sin(angle), 0.0])
-        forward[2] = (ground.slope + 2 * ground.curvature * px) * forward[
-            0
-        ] + ground.camber * forward[1]
+        uphill = ground.slope + 2 * ground.curvature * px
+        east, north = np.cos(angle), np.sin(angle)
+        forward = np.array([east, north, uphill * east + ground.camber * north])
         forward /= np.linalg.norm(forward)
-        down = np.array([ground.slope + 2 * ground.curvature * px, ground.camber, -1.0])
+        down = np.array([uphill, ground.camber, -1.0])
         down -= forward * (forward @ down)
         down /= np.linalg.norm(down)
         level = np.column_stack([np.cross(down, forward), down, forward])
-        a, b, c = street.rig_angles
-        poses[i, :3, :3] = (
-            level @ rotation(1, b + yaw) @ rotation(0, a + pitch) @ rotation(2, c + roll)
-        )
+        pitch, yaw, roll = np.add(street.rig_angles, (pitch, yaw, roll))
+        turn = rotation(1, yaw) @ rotation(0, pitch) @ rotation(2, roll)
+        poses[i, :3, :3] = level @ turn
         poses[i, :3, 3] = (px, py, float(ground.z(px, py)) + street.rig_height)
         poses[i, 3, 3] = 1.0
     return poses

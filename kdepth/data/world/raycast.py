@@ -73,14 +73,11 @@ class Caster:
 
     def __init__(self, scene: Geometry, view: View) -> None:
         self.scene, self.view = scene, view
-        distance = (
-            scene.normals @ view.origin - scene.offsets
-        )  # [F]; positive: in front of the face
+        distance = scene.normals @ view.origin - scene.offsets  # [F]
         distance = np.where(np.abs(distance) < 1e-9, 1e-9, distance)
-        self.front = distance > 0.0
-        self.slopes = (-(scene.normals @ view.rotation) / distance[:, None]).astype(
-            np.float32
-        )  # [F, 3]: w(x, y, 1)
+        self.front = distance > 0.0  # the faces that look at the viewer
+        slopes = -(scene.normals @ view.rotation) / distance[:, None]
+        self.slopes = slopes.astype(np.float32)  # [F, 3]: w = slopes . (x, y, 1)
         # Ellipsoids in the space where they are unit spheres.
         start = (view.origin - scene.centres) / scene.radii
         axes = view.rotation[None] / scene.radii[:, :, None]  # [E, 3, 3]

@@ -34,9 +34,9 @@ class WorldSettings:
             off.
     """
 
-    train_drives: int = 80
-    test_drives: int = 20
-    frames: int = 8
+    train_drives: int = 176
+    test_drives: int = 32
+    frames: int = 5
     height: int = 128
     width: int = 416
     seed: int = 1

@@ -21,6 +21,7 @@ EAST, NORTH, UP = np.eye(3)
 # Six numbers whose meaning `materials` knows; (fifth, sixth) = (length, height) of a prism's side.
 Style = tuple[float, ...]
 NO_STYLE: Style = (0.0,) * 6
+_DARK = (0.05, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,7 @@ class Solids:
     materials: list = field(default_factory=lambda: [SKY, ROAD, WALK, KERB, KERB])
     colours: list = field(default_factory=lambda: [(0.5, 0.5, 0.5)] * RESERVED_FACES)
     styles: list = field(default_factory=lambda: [NO_STYLE] * RESERVED_FACES)
-    spans: list = field(
-        default_factory=list
-    )  # first face and one past the last of each convex solid
+    spans: list = field(default_factory=list)  # of each convex solid's faces
     vertices: list = field(default_factory=list)
     centres: list = field(default_factory=list)  # of ellipsoids
     radii: list = field(default_factory=list)
@@ -129,31 +128,17 @@ class Solids:
         first = len(self.normals)
         for i in range(len(base)):
             j = (i + 1) % len(base)
-            side = low[j] - low[i]
-            length = float(np.linalg.norm(side))
-            axis = side / length
-            rise = high[i] - low[i]
-            rise = rise - axis * (axis @ rise)
-            rise /= np.linalg.norm(rise)
-            self._face(
-                np.cross(axis, rise),
-                low[i],
-                axis,
-                rise,
-                material,
-                colour,
-                (*style[:4], length, top - bottom),
-            )
+            length = float(np.linalg.norm(low[j] - low[i]))
+            side = (*style[:4], length, top - bottom)
+            self._side(low[i], low[j], high[i], material, colour, side)
         along = np.append(base[1] - base[0], 0.0)
         along /= np.linalg.norm(along)
         across = np.array([-along[1], along[0], 0.0])
         middle = np.append(base.mean(0), top)
-        self._face(
-            UP, middle, along, across,
-            material if roof is None else roof, colour if roof_colour is None else roof_colour,
-            NO_STYLE,
-        )  # fmt: skip
-        self._face(-UP, low[0], along, -across, PLAIN, (0.05, 0.05, 0.05), style)
+        cover = material if roof is None else roof
+        paint = colour if roof_colour is None else roof_colour
+        self._face(UP, middle, along, across, cover, paint, NO_STYLE)
+        self._face(-UP, low[0], along, -across, PLAIN, _DARK, NO_STYLE)
         self._close(first, np.vstack([low, high]))
 
     def gable(
@@ -177,11 +162,8 @@ class Solids:
             (low[1], low[2], ends[1], BRICK, wall),
             (low[3], low[0], ends[0], BRICK, wall),
         ):
-            axis = (b - a) / np.linalg.norm(b - a)
-            rise = (c - a) - axis * (axis @ (c - a))
-            rise /= np.linalg.norm(rise)
-            self._face(np.cross(axis, rise), a, axis, rise, material, paint, NO_STYLE)
-        self._face(-UP, low[0], axis, rise, PLAIN, (0.05,) * 3, NO_STYLE)
+            self._side(a, b, c, material, paint, NO_STYLE)
+        self._face(-UP, low[0], EAST, -NORTH, PLAIN, _DARK, NO_STYLE)
         self._close(first, np.vstack([low, ends]))
 
     def pole(
@@ -216,6 +198,21 @@ class Solids:
         away = 0.7 if centre[1] > 0.0 else -0.7
         u, v = np.array([-away, 1.0, 0.0]), np.array([-0.7, 0.0, 1.0])
         self._face(UP, np.array(centre), u, v, material, colour, style)
+
+    def _side(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        c: np.ndarray,
+        material: int,
+        colour: Colour,
+        style: Style,
+    ) -> None:
+        """Adds the face through a, b and c, counter-clockwise; texture runs from a to b and up."""
+        axis = (b - a) / np.linalg.norm(b - a)
+        rise = (c - a) - axis * (axis @ (c - a))
+        rise /= np.linalg.norm(rise)
+        self._face(np.cross(axis, rise), a, axis, rise, material, colour, style)
 
     def _face(
         self,

@@ -1,0 +1,124 @@
+"""Keras backends: the same losses from the same weights on TensorFlow, JAX and PyTorch; one clear error elsewhere."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import kdepth  # noqa: E402
+from kdepth import backend  # noqa: E402
+from kdepth.papers.base import part_weights, set_part_weights  # noqa: E402
+
+SCRIPT = Path(__file__).with_name("backend_run.py")
+SMALL = {"height": 64, "image_width": 96, "width": 0.05}
+OTHERS = ("jax", "torch")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights whose score layers are not zero, so that every layer has a gradient from the first step on."""
+    folder = tmp_path_factory.mktemp("weights")
+    rng = np.random.default_rng(0)
+    for variant in ("paper", "released"):
+        model = kdepth.create("garg", variant=variant, **SMALL)
+        for part in model.parts().values():
+            arrays = part_weights(part)
+            for path, value in arrays.items():
+                if path.endswith("/kernel") and not value.any():
+                    arrays[path] = rng.normal(0, 0.1 / np.sqrt(value.shape[2]), value.shape).astype("f4")
+            set_part_weights(part, arrays, folder)
+        model.save_parts(folder / variant)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results_of(tiny_world, weights, tmp_path_factory):
+    """Runs the script once on each backend and set of variants that is asked for."""
+    found = {}
+
+    def results(name, *variants):
+        if name != "tensorflow" and importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+        if (name, variants) not in found:
+            out = tmp_path_factory.mktemp(name) / "results.npz"
+            command = [sys.executable, str(SCRIPT), str(tiny_world), str(weights), str(out), *variants]
+            environment = {**os.environ, "KERAS_BACKEND": name}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[-3000:]
+            with np.load(out) as file:
+                found[name, variants] = {key: file[key] for key in file.files}
+        assert found[name, variants]["backend"] == name
+        return found[name, variants]
+
+    return results
+
+
+on_keras_3 = pytest.mark.skipif(not backend.KERAS3, reason="Keras 2.15 has TensorFlow only")
+
+
+@on_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_losses_and_predictions_equal_those_of_tensorflow(results_of, name, variant):
+    """Adam, clipping, weight decay, per-variable rates and batch norm are all on; dropout is off."""
+    mine, theirs = results_of(name, variant), results_of("tensorflow", variant)
+    losses = theirs[f"{variant}/losses"]
+    assert losses.shape == (6,) and len(np.unique(losses)) == 6
+    np.testing.assert_allclose(mine[f"{variant}/losses"], losses, rtol=1e-4)
+    np.testing.assert_allclose(
+        mine[f"{variant}/photometric"], theirs[f"{variant}/photometric"], rtol=1e-4
+    )
+    assert mine[f"{variant}/step"] == theirs[f"{variant}/step"] == 6
+    disparity = theirs[f"{variant}/disparity"]
+    assert np.ptp(disparity) > 0
+    error = np.abs(mine[f"{variant}/disparity"] - disparity).max() / np.ptp(disparity)
+    assert error < 1e-2
+
+
+@on_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_losses_equal_those_of_tensorflow(results_of, name):
+    mine, theirs = results_of(name, "paper"), results_of("tensorflow", "paper")
+    for option in ("video", "exact"):
+        np.testing.assert_allclose(mine[option], theirs[option], rtol=1e-5, err_msg=option)
+
+
+@on_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_all_stages_train_with_dropout(results_of, name):
+    results = results_of(name, "paper")
+    assert results["stages/step"] == 12 and results["stages/losses"].shape == (12,)
+    assert np.isfinite(results["stages/losses"]).all()
+
+
+def command_status(name):
+    environment = {**os.environ, "KERAS_BACKEND": name}
+    command = [sys.executable, "-m", "kdepth.train", "--paper=garg", "--run=no_such_run"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr.strip()
+
+
+@pytest.mark.skipif(backend.KERAS3, reason="Keras 3 has other backends")
+def test_another_backend_on_keras_2_is_one_clear_error(tmp_run):
+    status, error = command_status("jax")
+    assert status == 2 and "\n" not in error
+    assert error.startswith("kdepth train: KERAS_BACKEND must be 'tensorflow' with Keras 2.15")
+    assert "kdepth[keras3]" in error
+
+
+@pytest.mark.parametrize("name", ["jaxx", "torch"])
+def test_a_backend_that_is_not_there_is_one_clear_error(tmp_run, name):
+    if importlib.util.find_spec(name) is not None:
+        pytest.skip(f"{name} is installed")
+    status, error = command_status(name)
+    assert status == 2 and "\n" not in error
+    assert error.startswith("kdepth train: KERAS_BACKEND") and name in error

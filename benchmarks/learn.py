@@ -1,7 +1,7 @@
-"""Does it learn? Trains each config on the embedded world with three seeds and a control, and scores all on unseen streets.
+"""Does it learn? Trains each config with three seeds and a control, and scores all on unseen streets.
 
-The control gives every image another sample's partner, so there is nothing to learn and it must miss the bar: at least 20 %
-below the strongest baseline in abs_rel. Rows of other stacks in the CSV are kept, those of this stack are replaced.
+The control gives every image another sample's partner, so there is nothing to learn and it must miss
+the bar: at least 20 % below the strongest baseline in abs_rel. Rows of other stacks in the CSV are kept, those of this stack are replaced.
 
 Example:
   python benchmarks/learn.py --papers=garg --seeds=1,2,3
@@ -22,7 +22,9 @@ BARS = {"garg": 0.20}
 
 def main() -> int:
     """Runs everything; returns 1 if a seed misses the bar or the control reaches it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--papers", default="garg")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--no_control", action="store_true")
@@ -42,14 +44,26 @@ def main() -> int:
             _write(Path(arguments.csv), rows, stack)
     failed = [row for row in rows if (row["reaches_bar"] == "yes") != (row["control"] == "none")]
     for row in rows:
-        print("  ".join(f"{key}={row[key]}" for key in ("paper", "seed", "control", "abs_rel", "gain", "reaches_bar")))
+        print(
+            "  ".join(
+                f"{key}={row[key]}"
+                for key in ("paper", "seed", "control", "abs_rel", "gain", "reaches_bar")
+            )
+        )
     return 1 if failed else 0
 
 
-def _trial(paper: str, seed: int, control: str, stack: str, runs: Path, data: list[str]) -> dict[str, str]:
+def _trial(
+    paper: str, seed: int, control: str, stack: str, runs: Path, data: list[str]
+) -> dict[str, str]:
     run = runs / stack / (f"{paper}_seed{seed}" + ("" if control == "none" else f"_{control}"))
     start = time.monotonic()
-    train = [f"--flagfile=configs/{paper}.cfg", f"--seed={seed}", f"--control={control}", f"--run={run}"]
+    train = [
+        f"--flagfile=configs/{paper}.cfg",
+        f"--seed={seed}",
+        f"--control={control}",
+        f"--run={run}",
+    ]
     _command("train", [*train, *data])
     seconds = time.monotonic() - start
     results = run.parent / "results.csv"

@@ -1,10 +1,12 @@
 """The one seam between Keras 2.15 (the `addons` stack) and Keras 3 (TensorFlow, JAX or PyTorch underneath).
 
-Networks, losses and geometry say `from kdepth.backend import ops` and use `keras.ops` names. On Keras 2.15, which has no
-`keras.ops`, `ops` is a look-alike over TensorFlow with the same names and NumPy-like signatures. Everything else that the
-two generations of Keras spell differently is here too, so no other module asks which Keras it runs on.
+Networks, losses and geometry say `from kdepth.backend import ops` and use `keras.ops` names. On
+Keras 2.15, which has no `keras.ops`, `ops` is a look-alike over TensorFlow with the same names and
+NumPy-like signatures. Everything else that the two generations of Keras spell differently is here
+too, so no other module asks which Keras it runs on.
 
-May be changed here: operators that a new paper needs (add them to the look-alike under their `keras.ops` name).
+May be changed here: operators that a new paper needs (add them to the look-alike under their
+`keras.ops` name).
 """
 
 from __future__ import annotations
@@ -218,7 +220,8 @@ def _replica_context() -> Any:
 def sum_over_replicas(x: Any) -> Any:
     """The sum of `x`, a tensor or a list of them, over all replicas (itself where there is one).
 
-    Gradients do not pass. Give many tensors as one list: they are then reduced together, in one order on every replica.
+    Gradients do not pass. Give many tensors as one list: they are then reduced together, in one
+    order on every replica.
     """
     context = _replica_context()
     several = isinstance(x, list)
@@ -231,7 +234,9 @@ def sum_over_replicas(x: Any) -> Any:
 def gather_over_replicas(x: Any) -> Any:
     """The replicas' `x`, concatenated along the batch axis. Gradients do not pass."""
     context = _replica_context()
-    return ops.stop_gradient(x) if context is None else context.all_gather(tf.stop_gradient(x), axis=0)
+    return (
+        ops.stop_gradient(x) if context is None else context.all_gather(tf.stop_gradient(x), axis=0)
+    )
 
 
 def synchronized() -> dict[str, bool]:
@@ -248,16 +253,19 @@ def stateless_uniform(shape: tuple[Any, ...], seed: int, step: Any) -> Any:
     Args:
         shape: of this replica's part; the first axis is the batch.
         seed: any integer.
-        step: the saved step counter, so that a resumed run draws what the undisturbed one would have drawn.
+        step: the saved step counter, so that a resumed run draws what the undisturbed one would
+            have drawn.
 
     Returns:
-        float32 tensor. With several replicas each gets its own slice of what one replica would have drawn.
+        float32 tensor. With several replicas each gets its own slice of what one replica would have
+        drawn.
     """
     if BACKEND == "tensorflow":
         context = _replica_context()
         count = replica_count() if context is not None else 1
         draw = tf.random.stateless_uniform(
-            (shape[0] * count, *shape[1:]), tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+            (shape[0] * count, *shape[1:]),
+            tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)]),
         )
         if count == 1:
             return draw
@@ -286,7 +294,8 @@ def counter_options() -> dict[str, Any]:
 def advance(counter: Any, after: Any) -> None:
     """Adds one to a counter once `after` is computed.
 
-    TensorFlow runs an assignment that depends on no data even in the step that finds its data at an end.
+    TensorFlow runs an assignment that depends on no data even in the step that finds its data at an
+    end.
     """
     if BACKEND == "tensorflow":
         with tf.control_dependencies([after]):
@@ -354,7 +363,8 @@ def optimizer_variables(optimizer: Any) -> list[Any]:
 def set_learning_rate_multipliers(optimizer: Any, multiplier_of: Callable[[str], float]) -> None:
     """Gives each variable its own learning rate: the optimizer's, times `multiplier_of(variable's path)`.
 
-    Scaling the gradients instead would do nothing under Adam, whose step does not depend on their size.
+    Scaling the gradients instead would do nothing under Adam, whose step does not depend on their
+    size.
 
     Args:
         optimizer: a Keras optimizer; with loss scaling, the inner one is changed.

@@ -1,7 +1,8 @@
 """What leaves the package: a depth map that knows what it is.
 
-Nothing in kdepth hands out a bare array called "depth": a `Prediction` says which quantity it holds, whether it is metric,
-relative or a disparity, and in which unit. NumPy only, so the runtime without TensorFlow uses it too.
+Nothing in kdepth hands out a bare array called "depth": a `Prediction` says which quantity it
+holds, whether it is metric, relative or a disparity, and in which unit. NumPy only, so the runtime
+without TensorFlow uses it too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from kdepth.geometry.camera import Camera
 QUANTITIES = ("depth", "disparity", "inverse_depth")
 KINDS = ("metric", "relative", "disparity")
 
-# Below this a disparity (fraction of the width) or an inverse depth counts as "infinitely far": float32 keeps it exact enough.
+# Below this a disparity (fraction of the width) or an inverse depth counts as "infinitely far":
+# float32 keeps it exact enough.
 SMALLEST_INVERSE = 1e-6
 
 
@@ -43,7 +45,8 @@ class Prediction:
         depth: z along the optical axis, in `unit`.
         disparity: positive fraction of the image width, of the left view.
         inverse_depth: 1 / depth, up to the network's own scale where `kind` is "relative".
-        kind: "metric" (metres), "relative" (right up to one unknown factor) or "disparity" (metric once the camera is known).
+        kind: "metric" (metres), "relative" (right up to one unknown factor) or "disparity" (metric
+            once the camera is known).
         unit: "m", "relative" or "fraction of the width".
     """
 
@@ -82,11 +85,13 @@ class Prediction:
         Args:
             height: rows wanted.
             width: columns wanted.
-            space: what is interpolated bilinearly: "inverse" (inverse depth or disparity, as Godard 2017 evaluates), "same"
-                (the quantity itself, as Zhou 2017 does with depth) or "nearest" (no interpolation, Eigen 2014).
+            space: what is interpolated bilinearly: "inverse" (inverse depth or disparity, as Godard
+                2017 evaluates), "same" (the quantity itself, as Zhou 2017 does with depth) or
+                "nearest" (no interpolation, Eigen 2014).
 
         Returns:
-            A prediction of the same quantity, kind and unit. Disparities are fractions of the width, so their values stay.
+            A prediction of the same quantity, kind and unit. Disparities are fractions of the
+            width, so their values stay.
         """
         if space not in ("inverse", "same", "nearest"):
             raise ValueError(f"`space` must be 'inverse', 'same' or 'nearest'; received {space!r}")
@@ -104,12 +109,13 @@ class Prediction:
         """The same maps as depth.
 
         Args:
-            camera: the camera that took the images (any size). Disparities need it to become metres.
+            camera: the camera that took the images (any size). Disparities need it to become
+                metres.
             rig: the stereo rig of the training data; with a camera its baseline gives metres.
 
         Returns:
-            depth in metres where the camera and the rig are known: fx / W * baseline / disparity; else 1 / inverse depth, of the
-            same kind.
+            depth in metres where the camera and the rig are known: fx / W * baseline / disparity;
+            else 1 / inverse depth, of the same kind.
 
         Raises:
             ValueError: if this is a disparity and the camera or the rig is not given.
@@ -126,10 +132,14 @@ class Prediction:
             )
         focal = float(camera.fx) / float(camera.width)
         return Prediction(
-            depth=np.float32(focal * rig.baseline) / inverse.astype(np.float32), kind="metric", unit="m"
+            depth=np.float32(focal * rig.baseline) / inverse.astype(np.float32),
+            kind="metric",
+            unit="m",
         )
 
 
-def _resize_map(values: np.ndarray, height: int, width: int, method: Image.Resampling) -> np.ndarray:
+def _resize_map(
+    values: np.ndarray, height: int, width: int, method: Image.Resampling
+) -> np.ndarray:
     """One [H, W] map; enlarging is plain bilinear (half-pixel centres, clamped borders)."""
     return np.asarray(Image.fromarray(values).resize((width, height), method))

@@ -1,12 +1,13 @@
 """Trains a paper from a config, and goes on where it stopped when it is called again with the same flags.
 
-The run's folder then holds the resolved flags, the weights, checkpoints for an exact resume, a log with a row an epoch and
-TensorBoard's files. Ctrl-C stops cleanly; the same command goes on.
+The run's folder then holds the resolved flags, the weights, checkpoints for an exact resume, a log
+with a row an epoch and TensorBoard's files. Ctrl-C stops cleanly; the same command goes on.
 
 Example:
   python -m kdepth.train --flagfile=configs/garg.cfg
-  python -m kdepth.train --flagfile=configs/garg_kitti.cfg --data_dir=/data/kitti --run=runs/garg_kitti
-  python -m kdepth.train --flagfile=configs/garg.cfg --option=gradient=exact --run=runs/garg_exact
+  python -m kdepth.train --flagfile=configs/garg_kitti.cfg --data_dir=/data/kitti
+  --run=runs/garg_kitti python -m kdepth.train --flagfile=configs/garg.cfg --option=gradient=exact
+  --run=runs/garg_exact
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
 
 # Flags that may differ when a run is resumed: they do not change what is learned.
 _FREE_FLAGS = frozenset(
-    ["run", "flagfile", "checkpoint_steps", "collapse_patience", "tensorboard", "cache", "stop_after"]
+    [
+        "run",
+        "flagfile",
+        "checkpoint_steps",
+        "collapse_patience",
+        "tensorboard",
+        "cache",
+        "stop_after",
+    ]
 )
 _PICTURES = 4
 
@@ -49,8 +58,15 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         define("string", "ablation", None, "One of the paper's own comparisons.")
         define("float", "width", None, "Channel multiplier of the networks (1: the paper's).")
         define("integer", "height", None, "Rows of the network's input; the paper's by default.")
-        define("integer", "image_width", None, "Columns of the network's input; the paper's by default.")
-        define("string", "pair", None, "Papers with a choice: learn from stereo pairs or from video.")
+        define(
+            "integer",
+            "image_width",
+            None,
+            "Columns of the network's input; the paper's by default.",
+        )
+        define(
+            "string", "pair", None, "Papers with a choice: learn from stereo pairs or from video."
+        )
         define(
             "multi_string",
             "option",
@@ -60,7 +76,13 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         define("integer", "seed", 0, "Of weights, order, augmentation and dropout.")
     cli.define_data_flags(flags, split=None)
     with cli.group(flags, "data"):
-        define("enum", "cache", "auto", "Keep decoded samples in memory.", enum_values=["auto", "memory", "none"])
+        define(
+            "enum",
+            "cache",
+            "auto",
+            "Keep decoded samples in memory.",
+            enum_values=["auto", "memory", "none"],
+        )
         define(
             "enum",
             "control",
@@ -70,11 +92,24 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         )
     with cli.group(flags, "optimisation"):
         define("integer", "batch_size", 8, "Samples in a step, over all devices.")
-        define("list", "epochs", None, "Epochs of each stage, e.g. 10 or 10,2,2,2; the paper's by default.")
-        define("list", "learning_rate", None, "Of each stage, or of the first (others keep the ratio).")
+        define(
+            "list",
+            "epochs",
+            None,
+            "Epochs of each stage, e.g. 10 or 10,2,2,2; the paper's by default.",
+        )
+        define(
+            "list", "learning_rate", None, "Of each stage, or of the first (others keep the ratio)."
+        )
         define("enum", "optimizer", None, "Instead of the paper's.", enum_values=["adam", "sgd"])
         define("float", "weight_decay", None, "Coupled L2; the paper's by default.")
-        define("enum", "schedule", "constant", "Of the learning rate.", enum_values=["constant", "step", "cosine"])
+        define(
+            "enum",
+            "schedule",
+            "constant",
+            "Of the learning rate.",
+            enum_values=["constant", "step", "cosine"],
+        )
         define("integer", "warmup_steps", 0, "The learning rate rises during them, in every stage.")
         define("float", "clip_norm", None, "Largest global norm of the gradient.")
     with cli.group(flags, "machine"):
@@ -86,11 +121,23 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             "Of the networks; losses and warps stay in float32.",
             enum_values=["float32", "mixed_float16", "mixed_bfloat16"],
         )
-        define("boolean", "jit", False, "Compile the whole step with XLA (for GPUs; slower on CPUs).")
+        define(
+            "boolean", "jit", False, "Compile the whole step with XLA (for GPUs; slower on CPUs)."
+        )
         define("enum", "resampler", "auto", "Warp kernel.", enum_values=["auto", "addons", "own"])
     with cli.group(flags, "run"):
-        define("integer", "checkpoint_steps", 100, "Steps between checkpoints; 0: at the end of epochs.")
-        define("integer", "collapse_patience", 5, "Epochs of a collapsed network before it stops; 0: never.")
+        define(
+            "integer",
+            "checkpoint_steps",
+            100,
+            "Steps between checkpoints; 0: at the end of epochs.",
+        )
+        define(
+            "integer",
+            "collapse_patience",
+            5,
+            "Epochs of a collapsed network before it stops; 0: never.",
+        )
         define("boolean", "tensorboard", True, "Write TensorBoard's files.")
         define("integer", "stop_after", None, "Stop cleanly after this global step (resumable).")
 
@@ -120,7 +167,9 @@ def main(flags: absl_flags.FlagValues) -> int:
     scope = strategy(flags.devices)
     replicas = scope.num_replicas_in_sync
     if flags.batch_size % replicas:
-        raise UserError(f"--batch_size={flags.batch_size} must be a multiple of the {replicas} devices")
+        raise UserError(
+            f"--batch_size={flags.batch_size} must be a multiple of the {replicas} devices"
+        )
     with scope.scope():
         model = create(flags.paper, **options)
         _apply_settings(model, flags)
@@ -165,7 +214,11 @@ def _train(
         pictures = _pictures(data)
     callbacks = [
         watch.StopOnNaN(lambda index: facts.records[index].name),
-        *([watch.StopOnCollapse(pictures["image"], flags.collapse_patience)] if flags.collapse_patience else []),
+        *(
+            [watch.StopOnCollapse(pictures["image"], flags.collapse_patience)]
+            if flags.collapse_patience
+            else []
+        ),
         saver,
         log,
         *([watch.TensorBoardLog(run.tensorboard, pictures)] if flags.tensorboard else []),
@@ -273,7 +326,9 @@ def _data_dir(flags: absl_flags.FlagValues) -> Path:
 
         return synthetic.ensure(flags.data_dir)
     if not flags.data_dir:
-        raise UserError(f"--data_dir is required for --dataset={flags.dataset}: the folder that holds the data set")
+        raise UserError(
+            f"--data_dir is required for --dataset={flags.dataset}: the folder that holds the data set"
+        )
     return Path(flags.data_dir)
 
 
@@ -301,7 +356,9 @@ def _split(flags: absl_flags.FlagValues) -> str:
         return flags.split
     if flags.dataset == "synthetic":
         return "train"
-    raise UserError(f"--split is required for --dataset={flags.dataset}: a split's name, or a file with a list")
+    raise UserError(
+        f"--split is required for --dataset={flags.dataset}: a split's name, or a file with a list"
+    )
 
 
 def _shuffled(records: Sequence[Record], seed: int) -> list[Record]:
@@ -348,7 +405,11 @@ def _numbers(name: str, texts: Sequence[str] | None, kind: type) -> list[Any] | 
 
 
 def _optimizer(
-    model: DepthModel, flags: absl_flags.FlagValues, stages: Sequence[Stage], stage: Stage, steps: int
+    model: DepthModel,
+    flags: absl_flags.FlagValues,
+    stages: Sequence[Stage],
+    stage: Stage,
+    steps: int,
 ) -> Any:
     from kdepth.training.schedules import Schedule
 

@@ -1,6 +1,7 @@
 """Layers that the papers need and Keras does not have.
 
-Each works on every backend, in float32 and half precision, and exports to TFLite and ONNX with builtin operators.
+Each works on every backend, in float32 and half precision, and exports to TFLite and ONNX with
+builtin operators.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import numpy as np
 from kdepth import backend
 from kdepth.backend import ops
 
-# One axis of the bilinear x2 filter, as Caffe's and FCN's "bilinear filler" gives it for a 4x4 kernel.
+# One axis of the bilinear x2 filter, as Caffe's and FCN's "bilinear filler" gives it for a 4x4
+# kernel.
 BILINEAR_TAPS = (0.25, 0.75, 0.75, 0.25)
 
 
 class StepDropout(keras.layers.Layer):
     """Inverted dropout whose mask is a pure function of (seed, step, place in the global batch).
 
-    Keras's own dropout draws from a stream that a checkpoint does not restore; this one makes a resumed run equal an undisturbed
-    one, and N replicas equal one.
+    Keras's own dropout draws from a stream that a checkpoint does not restore; this one makes a
+    resumed run equal an undisturbed one, and N replicas equal one.
     """
 
     def __init__(self, rate: float, seed: int, step: Callable[[], Any], **kwargs: Any) -> None:
@@ -32,7 +34,8 @@ class StepDropout(keras.layers.Layer):
         Args:
             rate: share of activations that are dropped.
             seed: of the model; mixed with the layer's name, so layers differ.
-            step: gives the saved step counter (a function, so that Keras does not take the counter for this layer's weight).
+            step: gives the saved step counter (a function, so that Keras does not take the counter
+                for this layer's weight).
             **kwargs: of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
@@ -54,7 +57,12 @@ class LocalResponseNormalization(keras.layers.Layer):
     """
 
     def __init__(
-        self, radius: int = 2, bias: float = 1.0, alpha: float = 2e-5, beta: float = 0.75, **kwargs: Any
+        self,
+        radius: int = 2,
+        bias: float = 1.0,
+        alpha: float = 2e-5,
+        beta: float = 0.75,
+        **kwargs: Any,
     ) -> None:
         """Makes the layer; the defaults are AlexNet's in Caffe (window 5, alpha 1e-4 / 5, k = 1)."""
         super().__init__(**kwargs)
@@ -126,7 +134,8 @@ def bilinear_kernel(shape: tuple[int, ...], dtype: Any = None) -> Any:
 def ceil_max_pool(x: Any, name: str) -> Any:
     """3x3 max pool of stride 2 with Caffe's rounding-up: ceil((n - 3) / 2) + 1 outputs; for maps that are not negative.
 
-    Where the last window looks over the edge, the map is padded with zeros, which a maximum over values >= 0 ignores.
+    Where the last window looks over the edge, the map is padded with zeros, which a maximum over
+    values >= 0 ignores.
     """
     beyond = [1 - int(n) % 2 for n in x.shape[1:3]]
     if any(beyond):
@@ -137,8 +146,9 @@ def ceil_max_pool(x: Any, name: str) -> Any:
 def learned_up2(x: Any, height: int, width: int, name: str) -> Any:
     """Up-sampling of a one-channel map of disparities in pixels, to a size of 2n or 2n + 1.
 
-    A 4x4 transposed convolution that starts as bilinear interpolation and learns; values are doubled, because a pixel of the
-    finer map is half as wide. The map is continued at its border, so that the border is not pulled to zero.
+    A 4x4 transposed convolution that starts as bilinear interpolation and learns; values are
+    doubled, because a pixel of the finer map is half as wide. The map is continued at its border,
+    so that the border is not pulled to zero.
     """
     x = EdgePad(name=f"{name}_edge")(x)
     x = keras.layers.Conv2DTranspose(

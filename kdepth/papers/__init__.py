@@ -40,7 +40,8 @@ def create(paper: str, **options: Any) -> DepthModel:
 
     Args:
         paper: one of `list_papers()`.
-        **options: of the paper's class: `height`, `image_width`, `width` (channel multiplier), `variant`, `seed`, ...
+        **options: of the paper's class: `height`, `image_width`, `width` (channel multiplier),
+            `variant`, `seed`, ...
 
     Raises:
         UserError: if the paper or an option does not exist, or a value cannot be used.

@@ -1,8 +1,9 @@
 """What every paper shares: one Keras model class, its training step, its stages and how terms become a loss.
 
-A paper subclasses `DepthModel` and gives three things: its networks (`build_parts`), what they compute for a batch (`forward`)
-and its loss (`loss_terms`). Here is the rest, once: reduction of terms over examples and replicas, the training step, gradient
-clipping, weight decay, per-variable learning rates, stages, prediction, saving.
+A paper subclasses `DepthModel` and gives three things: its networks (`build_parts`), what they
+compute for a batch (`forward`) and its loss (`loss_terms`). Here is the rest, once: reduction of
+terms over examples and replicas, the training step, gradient clipping, weight decay, per-variable
+learning rates, stages, prediction, saving.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class OptimizerSettings:
         beta_1: of adam.
         beta_2: of adam.
         epsilon: of adam.
-        weight_decay: coupled L2, added to the loss as 0.5 * weight_decay * sum(kernel^2), as Caffe and TF1 did.
+        weight_decay: coupled L2, added to the loss as 0.5 * weight_decay * sum(kernel^2), as Caffe
+            and TF1 did.
     """
 
     name: str = "adam"
@@ -75,13 +77,16 @@ class DepthModel(keras.Model):
 
     Attributes of a subclass:
         paper: its name on the command line.
-        sample_keys: what it needs of a sample (DESIGN: `image`, `stereo`, `sources`, `intrinsics`, ...).
+        sample_keys: what it needs of a sample (DESIGN: `image`, `stereo`, `sources`, `intrinsics`,
+            ...).
         source_offsets: frames that `sources` holds, relative to the target.
         output_name: "disparity", "inverse_depth" or "depth": what `depth_outputs` returns.
-        kind: "metric", "relative" or "disparity": what its predictions are once the camera is known.
-        resize: how images are brought to the network's size (a method of `kdepth.data.image.resize_image`).
-        reduction: "mean_of_ratios" (each example's numerator / denominator, then the mean) or "ratio_of_sums" (all
-            numerators over all denominators, of all replicas together).
+        kind: "metric", "relative" or "disparity": what its predictions are once the camera is
+            known.
+        resize: how images are brought to the network's size (a method of
+            `kdepth.data.image.resize_image`).
+        reduction: "mean_of_ratios" (each example's numerator / denominator, then the mean) or
+            "ratio_of_sums" (all numerators over all denominators, of all replicas together).
         term_weights: factor of each loss term in the total.
         optimizer_settings: the paper's optimiser.
         ablations: the paper's own comparisons, by name: options that are changed.
@@ -101,7 +106,9 @@ class DepthModel(keras.Model):
     output_bounds: tuple[float, float] | None = None
     stages: tuple[Stage, ...] = ()
 
-    def __init__(self, *, height: int, image_width: int, seed: int, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, *, height: int, image_width: int, seed: int, options: Mapping[str, Any]
+    ) -> None:
         """Builds the parts and the bookkeeping of a paper.
 
         Args:
@@ -110,7 +117,8 @@ class DepthModel(keras.Model):
             seed: of weights and dropout.
             options: the paper's constructor arguments, as they go into `weights/model.json`.
         """
-        # Batches hold poses and intrinsics too: under mixed precision they must not be cast to half, so only the networks cast.
+        # Batches hold poses and intrinsics too: under mixed precision they must not be cast to
+        # half, so only the networks cast.
         super().__init__(name=self.paper, autocast=False)
         self.image_size = (int(height), int(image_width))
         self.seed = int(seed)
@@ -125,7 +133,9 @@ class DepthModel(keras.Model):
         keras.utils.set_random_seed(self.seed)
         self._parts = self.build_parts()
         for name, part in self._parts.items():
-            setattr(self, f"part_{name}", part)  # so that Keras tracks it, whatever container `_parts` is
+            setattr(
+                self, f"part_{name}", part
+            )  # so that Keras tracks it, whatever container `_parts` is
         names = ["loss", *self.term_weights]
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.stage: Stage = self.stages[0]
@@ -163,7 +173,11 @@ class DepthModel(keras.Model):
 
     def rig_of(self, camera: Camera, baseline: float | None) -> Rig | None:
         """The rig to keep with the weights, from a training sample's camera and baseline (None without a baseline)."""
-        return None if baseline is None else Rig(float(baseline), float(camera.fx) / float(camera.width))
+        return (
+            None
+            if baseline is None
+            else Rig(float(baseline), float(camera.fx) / float(camera.width))
+        )
 
     def picture_outputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Maps worth looking at during training, [B, H, W, 1 or 3] each; TensorBoard shows them."""
@@ -186,7 +200,8 @@ class DepthModel(keras.Model):
 
         Args:
             optimizer: a Keras optimizer; the paper's own by default.
-            clip_norm: largest global norm of the gradient, right under several replicas and with loss scaling.
+            clip_norm: largest global norm of the gradient, right under several replicas and with
+                loss scaling.
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`.
         """
         if optimizer is None:
@@ -196,13 +211,16 @@ class DepthModel(keras.Model):
         optimizer = backend.wrap_for_precision(optimizer)
         backend.set_learning_rate_multipliers(optimizer, self.learning_rate_multiplier)
         self.clip_norm = clip_norm
-        # XLA slows a network down on the CPU and the warp compiles itself, so Keras's "auto" is not wanted there.
+        # XLA slows a network down on the CPU and the warp compiles itself, so Keras's "auto" is not
+        # wanted there.
         kwargs.setdefault("jit_compile", False)
         self._compile_options = {"clip_norm": clip_norm, **kwargs}
         if backend.BACKEND == "tensorflow":
             super().compile(optimizer=optimizer, **kwargs)
         else:  # Keras's own step runs there, so the optimizer must clip
-            if clip_norm is not None:  # with loss scaling the inner one, which sees the true gradient
+            if (
+                clip_norm is not None
+            ):  # with loss scaling the inner one, which sees the true gradient
                 getattr(optimizer, "inner_optimizer", optimizer).global_clipnorm = clip_norm
             super().compile(optimizer=optimizer, **{**kwargs, "jit_compile": "auto"})
 
@@ -233,10 +251,13 @@ class DepthModel(keras.Model):
     def reset_metrics(self) -> None:
         """Starts the running means anew, as Keras asks at the start of every epoch."""
         super().reset_metrics()
-        # While JAX trains, the step counter lives outside of the model; the pipeline reads this copy then.
+        # While JAX trains, the step counter lives outside of the model; the pipeline reads this
+        # copy then.
         self.epoch_start_step = int(backend.to_numpy(self.step))
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """The running means; `compute_loss` has updated them."""
         return {mean.name: mean.result() for mean in self.metrics}
 
@@ -258,8 +279,9 @@ class DepthModel(keras.Model):
             training: whether a training step asks (then the step counter moves on).
 
         Returns:
-            A scalar. Shares of all replicas add up to the loss of the global batch, so gradients that are summed over the
-            replicas are the gradients which one replica would have computed.
+            A scalar. Shares of all replicas add up to the loss of the global batch, so gradients
+            that are summed over the replicas are the gradients which one replica would have
+            computed.
         """
         batch = {key: ops.convert_to_tensor(value) for key, value in x.items()}
         terms = self.loss_terms(batch, y_pred)
@@ -308,22 +330,30 @@ class DepthModel(keras.Model):
         for term in terms.values():
             finite = ops.logical_and(finite, ops.isfinite(ops.cast(term.numerator, "float32")))
         index = ops.cast(batch["index"], self.bad_samples.dtype)
-        bad = backend.gather_over_replicas(ops.where(finite, ops.full_like(index, NO_SAMPLE), index))
-        rank = ops.cumsum(ops.cast(bad > NO_SAMPLE, "int32")) - 1  # place of each bad sample among the bad ones
+        bad = backend.gather_over_replicas(
+            ops.where(finite, ops.full_like(index, NO_SAMPLE), index)
+        )
+        rank = (
+            ops.cumsum(ops.cast(bad > NO_SAMPLE, "int32")) - 1
+        )  # place of each bad sample among the bad ones
         places = ops.expand_dims(ops.arange(BAD_SAMPLES_KEPT, dtype="int32"), 1)
-        here = ops.logical_and(ops.expand_dims(rank, 0) == places, ops.expand_dims(bad > NO_SAMPLE, 0))
-        self.bad_samples.assign(ops.max(ops.where(here, bad, ops.full_like(bad, NO_SAMPLE)), axis=1))
+        here = ops.logical_and(
+            ops.expand_dims(rank, 0) == places, ops.expand_dims(bad > NO_SAMPLE, 0)
+        )
+        self.bad_samples.assign(
+            ops.max(ops.where(here, bad, ops.full_like(bad, NO_SAMPLE)), axis=1)
+        )
 
     def _clipped(self, gradients: list[Any]) -> list[Any]:
-        """Gradients clipped by the norm of their sum over the replicas (Keras 3 would clip each replica's by itself)."""
+        """Gradients clipped by the norm of their sum over the replicas (Keras 3 clips each one's)."""
         if self.clip_norm is None:
             return gradients
         summed = backend.sum_over_replicas([g for g in gradients if g is not None])
         squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in summed]
         norm = ops.sqrt(sum(squares))
         limit = self.clip_norm * backend.loss_scale(self.optimizer)
-        # The optimizer adds the replicas' gradients up once more. An overflowed (infinite) norm makes the gradient
-        # 0 * inf = NaN, which loss scaling recognises and skips.
+        # The optimizer adds the replicas' gradients up once more. An overflowed (infinite) norm
+        # makes the gradient 0 * inf = NaN, which loss scaling recognises and skips.
         factor = limit / ops.maximum(norm, limit) / backend.replica_count()
         clipped = iter([g * ops.cast(factor, g.dtype) for g in summed])
         return [None if g is None else next(clipped) for g in gradients]
@@ -345,12 +375,13 @@ class DepthModel(keras.Model):
     def enter_stage(self, name: str, optimizer: Any = None) -> Stage:
         """Changes the stage: sets what is trainable, recompiles and starts a fresh optimizer.
 
-        Keras caches the train function, so changing `trainable` after `compile` would have no effect: this is the only way.
+        Keras caches the train function, so changing `trainable` after `compile` would have no
+        effect: this is the only way.
 
         Args:
             name: of one of `stages`.
-            optimizer: a fresh optimizer; by default a copy of the compiled one, its rate multiplied by the ratio of this stage's
-                paper rate to the last one's.
+            optimizer: a fresh optimizer; by default a copy of the compiled one, its rate multiplied
+                by the ratio of this stage's paper rate to the last one's.
 
         Returns:
             The stage that was entered.
@@ -374,11 +405,12 @@ class DepthModel(keras.Model):
 
         Args:
             images: [B, H, W, 3] or [H, W, 3] RGB in [0, 1], at the network's size.
-            camera: the camera that took them, of any size with the same field of view; needed for metres by papers that learn
-                from stereo.
+            camera: the camera that took them, of any size with the same field of view; needed for
+                metres by papers that learn from stereo.
 
         Returns:
-            A `Prediction` at the network's size: metres where the paper is metric and the camera is known.
+            A `Prediction` at the network's size: metres where the paper is metric and the camera is
+            known.
 
         Raises:
             UserError: if the images have another size.
@@ -394,7 +426,9 @@ class DepthModel(keras.Model):
             self._predict_function = backend.compiled(self.depth_outputs)
         values = backend.to_numpy(self._predict_function(images)[self.output_name])[..., 0]
         if self.output_name == "disparity":
-            prediction = Prediction(disparity=values, kind="disparity", unit="fraction of the width")
+            prediction = Prediction(
+                disparity=values, kind="disparity", unit="fraction of the width"
+            )
             if camera is None or self.rig is None:
                 return prediction
             return prediction.to_depth(camera, self.rig)
@@ -427,7 +461,8 @@ class DepthModel(keras.Model):
         """Reads what `save_parts` wrote.
 
         Raises:
-            UserError: if a file is missing or holds weights of another paper, variant, width or size.
+            UserError: if a file is missing or holds weights of another paper, variant, width or
+                size.
         """
         folder = Path(folder)
         facts = read_model_facts(folder)
@@ -460,8 +495,8 @@ def _test_step(self: DepthModel, data: Any) -> dict[str, Any]:
     return self.compute_metrics(data, None, outputs)
 
 
-# One tape that is right under several replicas, with clipping and loss scaling. JAX and PyTorch trainers have steps of their own
-# (no tape there), which call the same `compute_loss`.
+# One tape that is right under several replicas, with clipping and loss scaling. JAX and PyTorch
+# trainers have steps of their own (no tape there), which call the same `compute_loss`.
 if backend.BACKEND == "tensorflow":
     DepthModel.train_step = _train_step
     DepthModel.test_step = _test_step
@@ -500,7 +535,9 @@ def set_part_weights(part: keras.Model, arrays: Mapping[str, np.ndarray], source
     variables = {backend.variable_path(v): v for v in part.weights}
     for path in sorted(set(variables) ^ set(arrays)):
         where = "lacks" if path in variables else "has an unknown"
-        raise UserError(f"{source} {where} variable '{path}': it belongs to another model or variant")
+        raise UserError(
+            f"{source} {where} variable '{path}': it belongs to another model or variant"
+        )
     for path, variable in variables.items():
         if tuple(arrays[path].shape) != tuple(variable.shape):
             raise UserError(
@@ -523,7 +560,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the run holds no such weights") from None
     except Exception as error:  # zipfile, zlib, NumPy and OS errors: all mean the same to a user
-        raise UserError(f"{path} cannot be read as weights ({error}): it is truncated or corrupt") from None
+        raise UserError(
+            f"{path} cannot be read as weights ({error}): it is truncated or corrupt"
+        ) from None
 
 
 def read_model_facts(folder: Path) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Ravi Garg, Vijay Kumar B.G., Gustavo Carneiro, Ian Reid. ECCV 2016, arXiv:1603.04992.
 
-The first to learn depth from stereo pairs alone: predict the left image's disparity, rebuild the left image from the right one,
-and let the photometric error teach.
+The first to learn depth from stereo pairs alone: predict the left image's disparity, rebuild the
+left image from the right one, and let the photometric error teach.
 
 | paper | here |
 |---|---|
@@ -11,26 +11,32 @@ and let the photometric error teach.
 | E_recons, eq. 1 - 2 | `Garg.loss_terms`, term `photometric` |
 | E_smooth, eq. 3 | term `smooth`, `losses.smoothness.l2_gradient` |
 | linearised warp, eq. 4 - 5 | `linearised_warp` |
-| network L1 - L12, section 3 and figure 2 | `build_paper_network`: the AlexNet encoder and L7 - L9 are the part `coarse` |
+| network L1 - L12, figure 2 | `build_paper_network`: AlexNet's encoder and L7 - L9 are the part `coarse` |
 | coarse to fine, section 3 | `stages`: L9, L10, L11, L12 |
 
-Two things carry this name. `variant="paper"` (the default) is the ECCV network P; `variant="released"` is R, the half-width ResNet-50
-that the authors published as Caffe code, trained end to end with L1 and an edge-aware smoothness.
+Two things carry this name. `variant="paper"` (the default) is the ECCV network P;
+`variant="released"` is R, the half-width ResNet-50 that the authors published as Caffe code,
+trained end to end with L1 and an edge-aware smoothness.
 
 What is exact, derived, or from memory:
 - R's network, loss, warp, its backward rule and solver are those of the release's files.
-- P's resolutions (188x620 in; 22x76, 44x152, 88x304, 176x608 out), gamma = 0.01, SGD's rate and weight decay and the augmentation are from
-  memory of the paper. The layers' sizes are derived: they are the ones that reproduce these resolutions.
-- P, chosen here because nothing is stated: He's initialisation from scratch (no ImageNet AlexNet), score layers start at 0;
-  images enter as 0.004 (BGR - mean), R's scaling; up-sampling repeats the map's border instead of padding zeros; a pixel that looks
-  past the other image's border is compared with the border's pixel and gets no gradient through its disparity; epochs and
-  rate of stages L10 - L12.
+- P's resolutions (188x620 in; 22x76, 44x152, 88x304, 176x608 out), gamma = 0.01, SGD's rate and
+  weight decay and the augmentation are from memory of the paper. The layers' sizes are derived:
+  they are the ones that reproduce these resolutions.
+- P, chosen here because nothing is stated: He's initialisation from scratch (no ImageNet AlexNet),
+  score layers start at 0; images enter as 0.004 (BGR - mean), R's scaling; up-sampling repeats the
+  map's border instead of padding zeros; a pixel that looks past the other image's border is
+  compared with the border's pixel and gets no gradient through its disparity; epochs and rate of
+  stages L10 - L12.
 
-Deviation: both variants predict d > 0 for a left input (the sample is taken at x - d), whatever the sign in the release.
+Deviation: both variants predict d > 0 for a left input (the sample is taken at x - d), whatever the
+sign in the release.
 
 Published, KITTI Eigen split, 697 images, Garg crop:
-- P "L12 Aug 8x", cap 50 m: abs_rel 0.169, sq_rel 1.080, rmse 5.104, rmse_log 0.273, delta 0.740 / 0.904 / 0.962 (as quoted by later papers).
-- R, cap 50 m: abs_rel 0.137796, sq_rel 0.824861, rmse 4.400866, rmse_log 0.233548, delta 0.809765 / 0.935108 / 0.974739 (its README).
+- P "L12 Aug 8x", cap 50 m: abs_rel 0.169, sq_rel 1.080, rmse 5.104, rmse_log 0.273, delta 0.740 /
+  0.904 / 0.962 (as quoted by later papers).
+- R, cap 50 m: abs_rel 0.137796, sq_rel 0.824861, rmse 4.400866, rmse_log 0.233548, delta 0.809765 /
+  0.935108 / 0.974739 (its README).
 """
 
 from __future__ import annotations
@@ -78,7 +84,12 @@ PAPER_STAGES = (
 )
 
 RELEASED_SIZE = (160, 608)
-RELEASED_BLOCKS = ((3, 32), (4, 64), (6, 128), (3, 256))  # bottlenecks of a stage, their inner channels
+RELEASED_BLOCKS = (
+    (3, 32),
+    (4, 64),
+    (6, 128),
+    (3, 256),
+)  # bottlenecks of a stage, their inner channels
 RELEASED_SKIP_SCALES = (0.01, 1e-4, 1e-5, 1e-6)  # score4, score3, score2, score1
 RELEASED_SKIP_RATE = 0.01  # lr_mult of the skip scales
 RELEASED_BIAS_RATE = 2.0  # lr_mult of biases
@@ -142,7 +153,8 @@ def build_paper_network(
         step: gives the step counter.
 
     Returns:
-        `coarse`: image -> disparity of L9 in its pixels; `L10`, `L11`, `L12`: the map before -> twice its size.
+        `coarse`: image -> disparity of L9 in its pixels; `L10`, `L11`, `L12`: the map before ->
+        twice its size.
     """
     sizes = paper_sizes(height, image_width)
     channels = [max(4, round(c * width)) for c in PAPER_CHANNELS]
@@ -203,6 +215,7 @@ def build_released_network(height: int, image_width: int, width: float) -> keras
             "garg --variant=released needs --height and --image_width to be multiples of 32;"
             f" received {height}x{image_width}"
         )
+
     def channels(n: int) -> int:
         return max(4, round(n * width))
 
@@ -243,7 +256,9 @@ def build_released_network(height: int, image_width: int, width: float) -> keras
         skips.append(x)  # [B, 40, 152, 128], [B, 20, 76, 256], [B, 10, 38, 512], [B, 5, 19, 1024]
     x = score(skips.pop(), "score_fr")  # [B, 5, 19, 1]
     for level, scale in zip((4, 3, 2, 1), RELEASED_SKIP_SCALES):
-        x = keras.layers.Rescaling(2.0, name=f"px{level + 1}")(BilinearUp2(name=f"up{level + 1}")(x))
+        x = keras.layers.Rescaling(2.0, name=f"px{level + 1}")(
+            BilinearUp2(name=f"up{level + 1}")(x)
+        )
         skip = ChannelScale(scale, name=f"skip{level}")(skips.pop())
         x = keras.layers.Add(name=f"add{level}")([x, score(skip, f"score{level}")])
     x = keras.layers.Rescaling(2.0, name="px1")(BilinearUp2(name="up1")(x))  # [B, 160, 608, 1]
@@ -260,8 +275,9 @@ def _as_float32(x: Any, name: str) -> Any:
 def linearised_warp(image: Any, xy: Any, border: str = "edge") -> Any:
     """I(x + D), whose derivative by the coordinates is the warped gradient image (paper, eq. 4 - 5).
 
-    I(x + D_n) ~ I(x + D_{n-1}) + (D_n - D_{n-1}) I_h(x + D_{n-1}): taken around the current estimate, the value is that of the
-    exact warp and the derivative is I_h there, the central difference of the image instead of the bilinear kernel's slope.
+    I(x + D_n) ~ I(x + D_{n-1}) + (D_n - D_{n-1}) I_h(x + D_{n-1}): taken around the current
+    estimate, the value is that of the exact warp and the derivative is I_h there, the central
+    difference of the image instead of the bilinear kernel's slope.
 
     Args:
         image: [B, H, W, C], a constant.
@@ -287,8 +303,8 @@ def linearised_warp(image: Any, xy: Any, border: str = "edge") -> Any:
 def released_warp(image: Any, disparity: Any) -> Any:
     """R's warp: hard zeros past the border; backwards, the central difference of the **warped** image.
 
-    d recon / d disparity := -0.5 (recon(x + 1) - recon(x - 1)), 0 in the first and last column (the release's layer moves by
-    +h where we move by -d).
+    d recon / d disparity := -0.5 (recon(x + 1) - recon(x - 1)), 0 in the first and last column (the
+    release's layer moves by +h where we move by -d).
 
     Args:
         image: [B, H, W, C], a constant.
@@ -309,8 +325,8 @@ def caffe_absolute(difference: Any) -> Any:
 def released_smoothness(disparity: Any, image: Any) -> Term:
     """R's edge-aware penalty: sums of |w d'| over central differences, [B].
 
-    The weights differ by direction, an accident of the release that its numbers include: channels are taken absolute before
-    they are summed in y, and after in x.
+    The weights differ by direction, an accident of the release that its numbers include: channels
+    are taken absolute before they are summed in y, and after in x.
     """
     edges_x, edges_y = central_difference_x(image), central_difference_y(image)
     weight_x = ops.abs(ops.sum(edges_x, axis=-1, keepdims=True))[:, 1:-1]
@@ -327,7 +343,7 @@ def released_smoothness(disparity: Any, image: Any) -> Term:
 
 
 class Garg(DepthModel):
-    """Garg 2016: disparity of a left image, taught by its right neighbour (or by a second frame and the known motion)."""
+    """Garg 2016: disparity of a left image, taught by its right neighbour or by a second frame."""
 
     paper = "garg"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -355,16 +371,19 @@ class Garg(DepthModel):
         """Builds the network.
 
         Args:
-            variant: "paper" (P, AlexNet-like, coarse to fine) or "released" (R, half-width ResNet-50).
+            variant: "paper" (P, AlexNet-like, coarse to fine) or "released" (R, half-width
+                ResNet-50).
             height: rows of the input; the variant's own by default.
             image_width: columns of the input; the variant's own by default.
             width: channel multiplier.
-            pair: "stereo", or "video": two frames with known camera motion (paper, section 2.1: any two views of known pose).
+            pair: "stereo", or "video": two frames with known camera motion (paper, section 2.1: any
+                two views of known pose).
             gradient: "linearised" (paper, eq. 5) or "exact" (of the bilinear kernel).
             smooth_weight: gamma; 0.01 for P, 0.05 for R.
             dropout: rate after conv6 (P).
             max_zoom: augmentation magnifies by U[1, max_zoom] (P).
-            baseline: with pair="video", metres of the virtual stereo rig whose disparity the network predicts.
+            baseline: with pair="video", metres of the virtual stereo rig whose disparity the
+                network predicts.
             seed: of weights and dropout.
 
         Raises:
@@ -376,11 +395,17 @@ class Garg(DepthModel):
             ("gradient", gradient, ("linearised", "exact")),
         ):
             if value not in allowed:
-                raise UserError(f"garg: {name} must be one of {', '.join(allowed)}; received '{value}'")
+                raise UserError(
+                    f"garg: {name} must be one of {', '.join(allowed)}; received '{value}'"
+                )
         if width <= 0 or max_zoom < 1:
-            raise UserError(f"garg: width must be > 0 and max_zoom >= 1; received {width} and {max_zoom}")
+            raise UserError(
+                f"garg: width must be > 0 and max_zoom >= 1; received {width} and {max_zoom}"
+            )
         if variant == "released" and pair == "video":
-            raise UserError("garg: the released variant learns from stereo pairs only; use variant=paper")
+            raise UserError(
+                "garg: the released variant learns from stereo pairs only; use variant=paper"
+            )
         released = variant == "released"
         size = RELEASED_SIZE if released else PAPER_SIZE
         height, image_width = height or size[0], image_width or size[1]
@@ -399,7 +424,12 @@ class Garg(DepthModel):
             "baseline": baseline,
             "seed": seed,
         }
-        self.variant, self.width_multiplier, self.pair, self.gradient = variant, width, pair, gradient
+        self.variant, self.width_multiplier, self.pair, self.gradient = (
+            variant,
+            width,
+            pair,
+            gradient,
+        )
         self.dropout, self.max_zoom, self.video_baseline = dropout, max_zoom, baseline
         self.term_weights = {"photometric": 1.0, "smooth": smooth_weight}
         if pair == "video":
@@ -472,7 +502,11 @@ class Garg(DepthModel):
                 "smooth": released_smoothness(disparity, target),
             }
         target, other = self._at_level(target), self._at_level(other)
-        xy = self._stereo_xy(disparity) if self.pair == "stereo" else self._video_xy(batch, disparity)
+        xy = (
+            self._stereo_xy(disparity)
+            if self.pair == "stereo"
+            else self._video_xy(batch, disparity)
+        )
         if self.gradient == "exact":
             rebuilt = warp(other, xy, "edge", image_gradient=False)
         else:
@@ -508,7 +542,8 @@ class Garg(DepthModel):
     def _video_xy(self, batch: Mapping[str, Any], disparity: Any) -> Any:
         """Where the target's pixels lie in the other frame, with inverse depth = disparity / (fx baseline).
 
-        Written in inverse depth q: K (R ray + q t), which needs no depth and is smooth through q = 0, where P starts.
+        Written in inverse depth q: K (R ray + q t), which needs no depth and is smooth through q =
+        0, where P starts.
         """
         reduction = PAPER_REDUCTION[self.stage.output]
         matrix = crop_matrix(batch["intrinsics"], PAPER_MARGIN, PAPER_MARGIN)
@@ -526,7 +561,8 @@ class Garg(DepthModel):
             + motion[..., row, 3] * inverse_depth
             for row in range(3)
         )
-        # A point behind the other camera has no image: it is sent far outside, where it gets no gradient.
+        # A point behind the other camera has no image: it is sent far outside, where it gets no
+        # gradient.
         seen = z > 1e-3
         x, y = camera.project(x, y, ops.where(seen, z, ops.ones_like(z)))
         xy = ops.concatenate([x, y], axis=-1)

@@ -1,6 +1,7 @@
 """What watches a training run: progress, logs, checkpoints, and the guards that stop it with a named cause.
 
-All are ordinary Keras callbacks for a `DepthModel`; `kdepth.train` uses them, and so may a script's own `fit`.
+All are ordinary Keras callbacks for a `DepthModel`; `kdepth.train` uses them, and so may a script's
+own `fit`.
 """
 
 from __future__ import annotations
@@ -47,13 +48,19 @@ class Progress(keras.callbacks.Callback):
 
             done = int(backend.to_numpy(self.model.step))
             self._bar = tqdm(
-                total=self.total_steps, initial=done, unit="step", dynamic_ncols=True, mininterval=1.0
+                total=self.total_steps,
+                initial=done,
+                unit="step",
+                dynamic_ncols=True,
+                mininterval=1.0,
             )
         self._bar.set_description(self.description())
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: D102
         if self._bar.n - self._bar.initial > 0 and self._bar.n % 10 == 0:
-            self._bar.set_postfix(loss=f"{float((logs or {}).get('loss', math.nan)):.4g}", refresh=False)
+            self._bar.set_postfix(
+                loss=f"{float((logs or {}).get('loss', math.nan)):.4g}", refresh=False
+            )
         self._bar.update()
 
     def close(self) -> None:
@@ -65,7 +72,8 @@ class Progress(keras.callbacks.Callback):
 class CsvLog(keras.callbacks.Callback):
     """One row an epoch: stage, epoch, step, seconds, samples a second, learning rate, the loss and its terms.
 
-    Rows past the step at which training resumes are dropped, so that the file tells one undisturbed story.
+    Rows past the step at which training resumes are dropped, so that the file tells one undisturbed
+    story.
     """
 
     def __init__(self, path: Path, batch_size: int) -> None:
@@ -95,12 +103,16 @@ class CsvLog(keras.callbacks.Callback):
     def finish_epoch(self) -> None:
         """Writes the row of an epoch that was interrupted after its last step."""
         if self._epoch is not None:
-            self.on_epoch_end(self._epoch, {mean.name: mean.result() for mean in self.model.metrics})
+            self.on_epoch_end(
+                self._epoch, {mean.name: mean.result() for mean in self.model.metrics}
+            )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         step = int(backend.to_numpy(self.model.step))
         seconds = time.monotonic() - self._start
-        values = {k: v for k, v in (logs or {}).items() if k == "loss" or k in self.model.term_weights}
+        values = {
+            k: v for k, v in (logs or {}).items() if k == "loss" or k in self.model.term_weights
+        }
         row = {
             "stage": self.model.stage.name,
             "epoch": str(epoch + 1),
@@ -123,7 +135,8 @@ class CsvLog(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """Saves a checkpoint every so many steps, at every epoch's end and when training ends or is interrupted.
 
-    Given a checkpoint that training resumes from, it also puts the running means back after Keras has reset them.
+    Given a checkpoint that training resumes from, it also puts the running means back after Keras
+    has reset them.
     """
 
     def __init__(
@@ -210,7 +223,8 @@ class StopOnCollapse(keras.callbacks.Callback):
         self._seen = [*self._seen, symptom] if symptom else []
         if len(self._seen) >= self.patience:
             raise TrainingStopped(
-                f"the network has collapsed: {symptom} in {self.patience} epochs in a row (stage {self.model.stage.name});"
+                f"the network has collapsed: {symptom} in {self.patience} epochs in a row"
+                f" (stage {self.model.stage.name});"
                 " usual causes: left and right swapped, wrong intrinsics, too strong smoothness, too high a learning"
                 " rate, static frames; --collapse_patience=0 turns this guard off"
             )
@@ -227,7 +241,9 @@ def collapse_symptom(model: DepthModel, images: np.ndarray) -> str:
         "" where the predictions vary over the image and are not stuck at a bound.
     """
     values = model.predict_depth(images).values.astype(np.float64)
-    spread = float(np.mean(np.std(values, axis=(1, 2)) / (np.mean(np.abs(values), axis=(1, 2)) + 1e-12)))
+    spread = float(
+        np.mean(np.std(values, axis=(1, 2)) / (np.mean(np.abs(values), axis=(1, 2)) + 1e-12))
+    )
     if spread < 1e-3:
         return f"the prediction is constant (its deviation is {spread:.1e} of its mean)"
     if model.output_bounds is not None:
@@ -274,7 +290,9 @@ class TensorBoardLog(keras.callbacks.Callback):
         for name, values in self.model.picture_outputs(self.batch).items():
             values = np.asarray(backend.to_numpy(values), np.float32)
             if values.shape[-1] == 1:
-                values = np.stack([colorize(value[..., 0]) for value in values]).astype(np.float32) / 255
+                values = (
+                    np.stack([colorize(value[..., 0]) for value in values]).astype(np.float32) / 255
+                )
             self._tf.summary.image(name, np.clip(values, 0.0, 1.0), max_outputs=4)
 
 
@@ -295,4 +313,3 @@ def learning_rate(model: DepthModel) -> float:
     """The current learning rate, of a constant or of a schedule."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return float(backend.to_numpy(optimizer.learning_rate))
-

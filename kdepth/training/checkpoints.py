@@ -1,8 +1,9 @@
 """Checkpoints for exact resume: everything that a training step reads, in one file that is never half written.
 
-A checkpoint is an `.npz` of plain arrays: the weights of all parts, the optimizer's variables, the step counter and the running means,
-with a JSON header. It is written beside its place, flushed to the disk and renamed. It belongs to one stack (optimizers
-differ); what crosses stacks is `DepthModel.save_parts`.
+A checkpoint is an `.npz` of plain arrays: the weights of all parts, the optimizer's variables, the
+step counter and the running means, with a JSON header. It is written beside its place, flushed to
+the disk and renamed. It belongs to one stack (optimizers differ); what crosses stacks is
+`DepthModel.save_parts`.
 """
 
 from __future__ import annotations
@@ -96,11 +97,15 @@ def latest(folder: str | Path) -> Checkpoint | None:
         try:
             arrays = read_arrays(path)
             header = json.loads(bytes(arrays.pop(_HEADER)))
-            return Checkpoint(path, str(header["stage"]), int(header["step"]), {**arrays, "facts": header})
+            return Checkpoint(
+                path, str(header["stage"]), int(header["step"]), {**arrays, "facts": header}
+            )
         except (UserError, KeyError, ValueError) as error:
             logging.warning("%s cannot be read (%s); trying the one before it", path, error)
     if files:
-        raise UserError(f"none of the {len(files)} checkpoints in {folder} can be read: remove them to start anew")
+        raise UserError(
+            f"none of the {len(files)} checkpoints in {folder} can be read: remove them to start anew"
+        )
     return None
 
 

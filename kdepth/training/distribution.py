@@ -13,19 +13,23 @@ def strategy(devices: int) -> Any:
     """The strategy for a number of devices; use its `scope()` to build the model.
 
     Args:
-        devices: 0: whatever is there (all GPUs, else the CPU); N: N GPUs, or N logical CPUs where there are no GPUs (which
-            proves that the code is right under several replicas; it is not faster).
+        devices: 0: whatever is there (all GPUs, else the CPU); N: N GPUs, or N logical CPUs where
+            there are no GPUs (which proves that the code is right under several replicas; it is not
+            faster).
 
     Returns:
         A `tf.distribute` strategy, or on JAX and PyTorch an object whose scope does nothing.
 
     Raises:
-        UserError: if there are not so many GPUs, or the backend or an initialised TensorFlow does not allow several.
+        UserError: if there are not so many GPUs, or the backend or an initialised TensorFlow does
+            not allow several.
     """
     from kdepth.backend import BACKEND
 
     if devices < 0:
-        raise UserError(f"--devices must be 0 (all there are) or a number of devices; received {devices}")
+        raise UserError(
+            f"--devices must be 0 (all there are) or a number of devices; received {devices}"
+        )
     if BACKEND != "tensorflow":
         if devices > 1:
             raise UserError(
@@ -43,17 +47,24 @@ def strategy(devices: int) -> Any:
             raise UserError(f"--devices={devices}, but there are {len(gpus)} GPUs")
         count = devices or len(gpus)
         if count == 1:
-            return tf.distribute.OneDeviceStrategy("GPU:0") if devices else tf.distribute.get_strategy()
+            return (
+                tf.distribute.OneDeviceStrategy("GPU:0")
+                if devices
+                else tf.distribute.get_strategy()
+            )
         return _mirrored(tuple(f"GPU:{i}" for i in range(count)))
     if devices <= 1:
         return tf.distribute.get_strategy()
     return _mirrored(_logical_cpus(devices))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _mirrored(devices: tuple[str, ...]) -> Any:
-    """One strategy per process and devices: a second one would number its collectives from the start again, and TensorFlow refuses a
-    number that it has seen with another shape ("Shape mismatch in the collective instance")."""
+    """One strategy per process and devices.
+
+    A second one would number its collectives from the start again, and TensorFlow refuses a number
+    that it has seen with another shape ("Shape mismatch in the collective instance").
+    """
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(list(devices))

@@ -23,17 +23,18 @@ def fit_stages(
 ) -> None:
     """Trains the paper's stages one after the other.
 
-    The model's step counter says where to start: stages that lie behind it are skipped, and a stage or an epoch that was begun
-    is finished. Each stage starts with a fresh optimizer.
+    The model's step counter says where to start: stages that lie behind it are skipped, and a stage
+    or an epoch that was begun is finished. Each stage starts with a fresh optimizer.
 
     Args:
         model: a compiled paper (`model.compile(...)`), or one that `optimizer_for` compiles.
         data: from `kdepth.data.load` with this model.
         stages: with the epochs that are wanted; the paper's own by default.
-        optimizer_for: maps a stage and its number of steps to a fresh optimizer; by default the compiled one is copied, its
-            rate multiplied by the stages' ratio.
+        optimizer_for: maps a stage and its number of steps to a fresh optimizer; by default the
+            compiled one is copied, its rate multiplied by the stages' ratio.
         callbacks: Keras callbacks.
-        resumed: the checkpoint whose weights the model holds; its optimizer state is restored in the stage it belongs to.
+        resumed: the checkpoint whose weights the model holds; its optimizer state is restored in
+            the stage it belongs to.
         verbose: as in `keras.Model.fit`.
     """
     from kdepth.data.pipeline import steps_per_epoch
@@ -51,7 +52,9 @@ def fit_stages(
             fit = {"callbacks": list(callbacks), "verbose": verbose, "shuffle": False}
             rest = -done % steps
             if rest:  # of an epoch that was begun
-                model.fit(data.take(rest), initial_epoch=done // steps, epochs=done // steps + 1, **fit)
+                model.fit(
+                    data.take(rest), initial_epoch=done // steps, epochs=done // steps + 1, **fit
+                )
                 done += rest
             if done < total:
                 model.fit(data, initial_epoch=done // steps, epochs=stage.epochs, **fit)

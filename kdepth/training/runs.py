@@ -111,7 +111,8 @@ def load_run(run: str | Path) -> DepthModel:
         run: its folder, `runs/<name>`.
 
     Returns:
-        The paper's model with the run's weights, ready for `predict_depth`, `export_model` and further training.
+        The paper's model with the run's weights, ready for `predict_depth`, `export_model` and
+        further training.
 
     Raises:
         UserError: if the folder is no run, has no weights yet, or they do not fit.

@@ -33,8 +33,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             shape: "constant", "step" or "cosine".
             total_steps: of the stage.
             warmup_steps: the rate rises linearly during them.
-            milestones: with "step", the fractions of `total_steps` at which the rate is multiplied by `factor` (Godard 2017: at 3/5
-                and 4/5, halved).
+            milestones: with "step", the fractions of `total_steps` at which the rate is multiplied
+                by `factor` (Godard 2017: at 3/5 and 4/5, halved).
             factor: with "step".
 
         Raises:

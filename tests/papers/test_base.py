@@ -72,7 +72,9 @@ def dataset(items):
     stacked = {k: np.concatenate([b[k] for b in items]) for k in items[0]}
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    data = tf.data.Dataset.from_tensor_slices(stacked).batch(len(items[0]["index"]), drop_remainder=True)
+    data = tf.data.Dataset.from_tensor_slices(stacked).batch(
+        len(items[0]["index"]), drop_remainder=True
+    )
     return data.with_options(options)
 
 
@@ -154,7 +156,9 @@ def test_weight_decay_is_coupled_l2_on_kernels():
     model = Toy(dropout=0.0)
     model.optimizer_settings = OptimizerSettings("sgd", momentum=0.0, weight_decay=0.5)
     kernels = [v for k, v in part_weights(model.parts()["depth"]).items() if k.endswith("kernel")]
-    np.testing.assert_allclose(model._weight_decay(), 0.25 * sum((k**2).sum() for k in kernels), rtol=1e-6)
+    np.testing.assert_allclose(
+        model._weight_decay(), 0.25 * sum((k**2).sum() for k in kernels), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])
@@ -162,14 +166,18 @@ def test_learning_rate_multipliers_scale_the_step(name):
     steps = {}
     for multiplier in (1.0, 0.1):
         model = Toy(dropout=0.0)
-        model.learning_rate_multiplier = lambda path, m=multiplier: m if path == "head/kernel" else 1.0
+        model.learning_rate_multiplier = lambda path, m=multiplier: (
+            m if path == "head/kernel" else 1.0
+        )
         model.optimizer_settings = OptimizerSettings(name)
         model.compile(model.default_optimizer(0.01))
         before = part_weights(model.parts()["depth"])
         model.fit(dataset(batches(1)), verbose=0)
         after = part_weights(model.parts()["depth"])
         steps[multiplier] = {k: after[k] - before[k] for k in before}
-    np.testing.assert_allclose(steps[0.1]["head/kernel"], 0.1 * steps[1.0]["head/kernel"], rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(
+        steps[0.1]["head/kernel"], 0.1 * steps[1.0]["head/kernel"], rtol=1e-3, atol=1e-8
+    )
     np.testing.assert_allclose(steps[0.1]["head/bias"], steps[1.0]["head/bias"], rtol=1e-5)
 
 

@@ -50,7 +50,12 @@ def test_paper_network_has_the_resolutions_of_the_paper():
     }
     coarse = model.parts()["coarse"]
     assert {n: coarse.get_layer(n).count_params() for n in convolutions} == convolutions
-    for name, size in (("conv1", (45, 153)), ("pool1", (22, 76)), ("pool2", (11, 38)), ("pool5", (5, 19))):
+    for name, size in (
+        ("conv1", (45, 153)),
+        ("pool1", (22, 76)),
+        ("pool2", (11, 38)),
+        ("pool5", (5, 19)),
+    ):
         assert tuple(coarse.get_layer(name).output.shape[1:3]) == size
     assert tuple(coarse.output.shape[1:]) == (22, 76, 1)
 
@@ -130,7 +135,9 @@ def test_released_loss_and_gradient_equal_numpy(start):
     model = create("garg", variant="released", height=32, image_width=64, width=0.1)
     batch = batch_of(2, 32, 64)
     rng = np.random.default_rng(1)
-    disparity = rng.uniform(-4, 9, (2, 32, 64, 1)) if start == "random" else np.zeros((2, 32, 64, 1))
+    disparity = (
+        rng.uniform(-4, 9, (2, 32, 64, 1)) if start == "random" else np.zeros((2, 32, 64, 1))
+    )
     disparity = disparity.astype(np.float32)
     variable = tf.Variable(disparity)
     with tf.GradientTape() as tape:
@@ -138,12 +145,14 @@ def test_released_loss_and_gradient_equal_numpy(start):
         total = model._reduce(terms["photometric"]) + 0.05 * model._reduce(terms["smooth"])
     gradient = tape.gradient(total, variable).numpy()
     target, other = (
-        (batch[k][..., ::-1].astype(np.float64) * 255 - [104, 117, 123]) * 0.004 for k in ("image", "stereo")
+        (batch[k][..., ::-1].astype(np.float64) * 255 - [104, 117, 123]) * 0.004
+        for k in ("image", "stereo")
     )
     photometric, smooth, wanted = numpy_released(target, other, disparity.astype(np.float64))
     np.testing.assert_allclose(model._reduce(terms["photometric"]), photometric, rtol=1e-5)
     np.testing.assert_allclose(model._reduce(terms["smooth"]), smooth, rtol=1e-5, atol=1e-6)
-    # A difference of exactly 0 has a sign of its own in float32 and float64; such pixels are compared by their bound.
+    # A difference of exactly 0 has a sign of its own in float32 and float64; such pixels are
+    # compared by their bound.
     close = np.isclose(gradient, wanted, rtol=1e-4, atol=1e-5)
     assert close.mean() > 0.999
     assert model.term_weights["smooth"] == 0.05
@@ -193,7 +202,11 @@ def test_derivative_is_the_warped_gradient_image_or_the_bilinear_slope(gradient)
     with tf.GradientTape() as tape:
         grid = tf.constant(grid_xy(6, 40, 0.0))
         xy = tf.concat([grid[..., :1] - disparity, grid[..., 1:]], -1)
-        rebuilt = garg2016.linearised_warp(image, xy) if gradient == "linearised" else warp(image, xy, "edge")
+        rebuilt = (
+            garg2016.linearised_warp(image, xy)
+            if gradient == "linearised"
+            else warp(image, xy, "edge")
+        )
         total = tf.reduce_sum(rebuilt * upstream)
     found = tape.gradient(total, disparity).numpy()[0, 3, :, 0]
     row, wanted = image[0, 3], np.zeros(40)
@@ -249,7 +262,8 @@ def test_learns_one_batch_through_all_stages_and_freezes_what_it_should():
     assert any((part_weights(model.parts()["L10"])[k] != v).any() for k, v in before.items())
     for name in ("L11", "L12"):
         np.testing.assert_array_equal(
-            part_weights(model.parts()[name])[f"{name}_up/kernel"], frozen[name][f"{name}_up/kernel"]
+            part_weights(model.parts()[name])[f"{name}_up/kernel"],
+            frozen[name][f"{name}_up/kernel"],
         )
 
 
@@ -264,7 +278,9 @@ def test_training_step_contains_the_addons_op_exactly_where_addons_is_used():
     assert ("Addons>Resampler" in names) == (resampler_in_use() == "addons")
     import importlib.util
 
-    assert (importlib.util.find_spec("tensorflow_addons") is not None) == (resampler_in_use() == "addons")
+    assert (importlib.util.find_spec("tensorflow_addons") is not None) == (
+        resampler_in_use() == "addons"
+    )
 
 
 def test_prediction_is_the_shift_of_a_flat_world():

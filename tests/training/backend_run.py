@@ -1,4 +1,5 @@
-"""Trains tiny Gargs on the backend that KERAS_BACKEND names; `test_backends.py` compares the results.
+"""Trains tiny Gargs on the backend that KERAS_BACKEND names; `test_backends.py` compares the
+results.
 
 python tests/training/backend_run.py WORLD WEIGHTS OUT.npz VARIANT...
 """
@@ -19,7 +20,9 @@ SMALL = {"height": 64, "image_width": 96, "width": 0.05, "seed": 5}
 
 
 def load(model, world):
-    return kdepth.data.load("synthetic", data_dir=world, split="train", model=model, batch_size=2, seed=7)
+    return kdepth.data.load(
+        "synthetic", data_dir=world, split="train", model=model, batch_size=2, seed=7
+    )
 
 
 class Losses(keras.callbacks.Callback):
@@ -64,7 +67,9 @@ def all_stages(world):
     model = kdepth.create("garg", **SMALL)
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     data, losses = load(model, world), Losses()
-    fit_stages(model, data, stages=with_epochs(model.stages, [1] * 4), callbacks=[losses], verbose=0)
+    fit_stages(
+        model, data, stages=with_epochs(model.stages, [1] * 4), callbacks=[losses], verbose=0
+    )
     return {"stages/losses": losses.values, "stages/step": int(backend.to_numpy(model.step))}
 
 

@@ -31,7 +31,9 @@ def weights(tmp_path_factory):
             arrays = part_weights(part)
             for path, value in arrays.items():
                 if path.endswith("/kernel") and not value.any():
-                    arrays[path] = rng.normal(0, 0.1 / np.sqrt(value.shape[2]), value.shape).astype("f4")
+                    arrays[path] = rng.normal(0, 0.1 / np.sqrt(value.shape[2]), value.shape).astype(
+                        "f4"
+                    )
             set_part_weights(part, arrays, folder)
         model.save_parts(folder / variant)
     return folder
@@ -47,7 +49,14 @@ def results_of(tiny_world, weights, tmp_path_factory):
             pytest.skip(f"{name} is not installed")
         if (name, variants) not in found:
             out = tmp_path_factory.mktemp(name) / "results.npz"
-            command = [sys.executable, str(SCRIPT), str(tiny_world), str(weights), str(out), *variants]
+            command = [
+                sys.executable,
+                str(SCRIPT),
+                str(tiny_world),
+                str(weights),
+                str(out),
+                *variants,
+            ]
             environment = {**os.environ, "KERAS_BACKEND": name}
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr[-3000:]

@@ -60,7 +60,9 @@ def tiny_run_flags(world, run):
 
 def test_a_run_leaves_what_was_promised(undisturbed):
     info = json.loads((undisturbed / "run.json").read_text())
-    assert info["state"] == "finished" and info["protocol"] == "synthetic" and info["paper"] == "garg"
+    assert (
+        info["state"] == "finished" and info["protocol"] == "synthetic" and info["paper"] == "garg"
+    )
     assert info["rig"]["baseline"] == pytest.approx(0.54, abs=0.02)
     assert "--paper=garg" in (undisturbed / "flags.cfg").read_text()
     rows = list(csv.DictReader(open(undisturbed / "log.csv")))
@@ -71,7 +73,9 @@ def test_a_run_leaves_what_was_promised(undisturbed):
     assert model.stage.name == "L12" and model.rig.baseline == info["rig"]["baseline"]
 
 
-def test_the_same_command_again_does_nothing_and_another_is_refused(undisturbed, tiny_world, capsys):
+def test_the_same_command_again_does_nothing_and_another_is_refused(
+    undisturbed, tiny_world, capsys
+):
     flags = tiny_run_flags(tiny_world, undisturbed)
     before = (undisturbed / "run.json").stat().st_mtime_ns
     assert cli.call("train", flags) == 0
@@ -83,7 +87,9 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(undisturbed,
 
 
 @pytest.mark.parametrize("stops", [(1, 6, 10), (3, 8, 14)])
-def test_stopping_inside_and_between_stages_changes_nothing(undisturbed, tiny_world, tmp_path, stops):
+def test_stopping_inside_and_between_stages_changes_nothing(
+    undisturbed, tiny_world, tmp_path, stops
+):
     """Stopped in the middle of an epoch, at an epoch's end, between stages and inside later stages."""
     flags = tiny_run_flags(tiny_world, tmp_path / "run")
     for stop in stops:
@@ -91,14 +97,17 @@ def test_stopping_inside_and_between_stages_changes_nothing(undisturbed, tiny_wo
         assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
     assert cli.call("train", flags) == 0
     assert_bit_equal(tmp_path / "run", undisturbed)
-    mine, theirs = (list(csv.DictReader(open(r / "log.csv"))) for r in (tmp_path / "run", undisturbed))
+    mine, theirs = (
+        list(csv.DictReader(open(r / "log.csv"))) for r in (tmp_path / "run", undisturbed)
+    )
     timing = {"seconds", "samples_per_second"}
     assert [{k: v for k, v in row.items() if k not in timing} for row in mine] == [
         {k: v for k, v in row.items() if k not in timing} for row in theirs
     ]
 
 
-# Runs `train` and kills its own process: at a step, or while a checkpoint of that step is being written.
+# Runs `train` and kills its own process: at a step, or while a checkpoint of that step is being
+# written.
 _KILLER = """
 import os, signal, sys
 import numpy as np
@@ -166,7 +175,9 @@ def test_a_full_disk_keeps_the_old_checkpoint(tiny_world, tmp_path, monkeypatch,
     assert checkpoints.latest(run / "checkpoints").step == 2
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, tiny_world, tmp_path, capsys):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    undisturbed, tiny_world, tmp_path, capsys
+):
     flags = [*tiny_run_flags(tiny_world, tmp_path / "run"), "--checkpoint_steps=1"]
     assert cli.call("train", [*flags, "--stop_after=5"]) == 130
     newest = tmp_path / "run/checkpoints/step-000000005.npz"
@@ -190,7 +201,9 @@ def test_a_checkpoint_of_another_width_is_named(tiny_world, tmp_path, capsys):
     assert "another width" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_names_the_term_and_the_sample(tiny_world, tmp_path, capsys, monkeypatch):
+def test_a_loss_that_is_not_finite_names_the_term_and_the_sample(
+    tiny_world, tmp_path, capsys, monkeypatch
+):
     from kdepth.data import decode
 
     load = decode.load_sample
@@ -202,14 +215,19 @@ def test_a_loss_that_is_not_finite_names_the_term_and_the_sample(tiny_world, tmp
         return sample
 
     monkeypatch.setattr(decode, "load_sample", poisoned)
-    assert cli.call("train", [*tiny_run_flags(tiny_world, tmp_path / "run"), "--collapse_patience=0"]) == 2
+    assert (
+        cli.call("train", [*tiny_run_flags(tiny_world, tmp_path / "run"), "--collapse_patience=0"])
+        == 2
+    )
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "not finite" in error and "term photometric" in error
     assert "drive_0001" in error and "0000000001" in error and "0000000002" not in error
 
 
 def test_a_collapsed_network_is_stopped(tiny_world, tmp_path, capsys):
-    flags = replaced(tiny_run_flags(tiny_world, tmp_path / "run"), learning_rate="1e-12", epochs="4,0,0,0")
+    flags = replaced(
+        tiny_run_flags(tiny_world, tmp_path / "run"), learning_rate="1e-12", epochs="4,0,0,0"
+    )
     assert cli.call("train", [*flags, "--collapse_patience=3"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "collapsed" in error and "constant" in error and "3 epochs" in error
@@ -218,7 +236,10 @@ def test_a_collapsed_network_is_stopped(tiny_world, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_dir": "/nowhere/at/all", "dataset": "kitti_raw", "split": "eigen_train"}, "/nowhere/at/all"),
+        (
+            {"data_dir": "/nowhere/at/all", "dataset": "kitti_raw", "split": "eigen_train"},
+            "/nowhere/at/all",
+        ),
         ({"split": "trian"}, "trian"),
         ({"epochs": "1,2"}, "4 numbers"),
         ({"epochs": "one"}, "must be numbers"),
@@ -263,5 +284,7 @@ def test_the_shuffled_control_pairs_images_with_strangers(tiny_world, tmp_path):
 
     records = open_reader("synthetic", tiny_world).records("train", frozenset({"image", "stereo"}))
     strangers = _shuffled(records, 1)
-    assert sorted(map(str, (r.stereo for r in strangers))) == sorted(map(str, (r.stereo for r in records)))
+    assert sorted(map(str, (r.stereo for r in strangers))) == sorted(
+        map(str, (r.stereo for r in records))
+    )
     assert sum(a.stereo != b.stereo for a, b in zip(strangers, records)) >= len(records) // 2

@@ -24,7 +24,8 @@ from absl import logging
 from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
-from kdepth.training.runs import Run, now, versions
+from kdepth.training.runs import Run, now
+from kdepth.versions import versions
 
 if TYPE_CHECKING:
     from kdepth.data.sample import Record
@@ -468,6 +469,7 @@ def _describe(
     model: DepthModel, flags: absl_flags.FlagValues, run: Run, data_dir: Path, facts: Any
 ) -> None:
     """Writes what this run is before it starts; a run that goes on keeps its start."""
+    from kdepth import backend
     from kdepth.evaluation.protocols import default_for
 
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -495,7 +497,7 @@ def _describe(
             "epochs": [s.epochs for s in _stages(model, flags)],
             "seed": flags.seed,
             "protocol": default_for(flags.dataset, _split(flags)).name,
-            "versions": versions(),
+            "versions": {**versions(), "backend": backend.BACKEND},
             "started": started,
             "state": "training",
         }

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
-import platform
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,14 +18,13 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-import kdepth
 from kdepth.errors import UserError
 from kdepth.exporters.publish import publish, size_of
 from kdepth.runtime import DESCRIPTION_FORMAT, INPUT_NAME, SAVEDMODEL_SUFFIX, ModelFacts, sha256
+from kdepth.versions import versions
 
 FORMATS = ("tflite", "onnx", "savedmodel")
 PICTURES = 4
-_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +135,7 @@ def export_model(
             "output": {"name": model_facts.output_name, "unit": model_facts.unit},
             "weights_sha256": weights_digest(model),
             "run": dict(facts or {}),
-            "versions": _versions(),
+            "versions": versions(),
             "verified_on": {
                 "source": pictures_source or "pictures of the caller",
                 "count": len(images),
@@ -191,13 +188,3 @@ def _plan(
 
 def _entry(artefact: Artefact) -> dict[str, Any]:
     return {key: value for key, value in dataclasses.asdict(artefact).items() if key != "path"}
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "kdepth": kdepth.__version__}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

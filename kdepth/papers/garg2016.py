@@ -20,7 +20,8 @@ trained end to end with L1 and an edge-aware smoothness.
 
 What is exact, derived, or from memory:
 - R's network, loss, warp, its backward rule and solver are those of the release's files.
-- P's resolutions (188x620 in; 22x76, 44x152, 88x304, 176x608 out), gamma = 0.01, SGD's rate and
+- The numbers of equations, figures and sections, and P's resolutions (188x620 in; 22x76, 44x152,
+  88x304, 176x608 out), gamma = 0.01, SGD's rate and
   weight decay and the augmentation are from memory of the paper. The layers' sizes are derived:
   they are the ones that reproduce these resolutions.
 - P, chosen here because nothing is stated: He's initialisation from scratch (no ImageNet AlexNet),

@@ -22,7 +22,8 @@ from absl import logging
 from kdepth import backend
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
-from kdepth.papers.base import DepthModel, part_weights, read_arrays, set_part_weights
+from kdepth.networks.weights import part_weights, read_arrays, set_part_weights
+from kdepth.papers.base import DepthModel
 
 KEPT = 2  # the newest two: should one be unreadable, the one before it remains
 _HEADER = "header"

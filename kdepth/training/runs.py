@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from kdepth.papers.base import DepthModel
 
 STATES = ("training", "stopped", "finished")
-_PACKAGES = ("kdepth", "numpy", "tensorflow", "keras", "tensorflow-addons", "jax", "torch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +114,8 @@ def load_run(run: str | Path) -> DepthModel:
     Raises:
         UserError: if the folder is no run, has no weights yet, or they do not fit.
     """
+    from kdepth.networks.weights import read_model_facts
     from kdepth.papers import create
-    from kdepth.papers.base import read_model_facts
 
     run = Run(Path(run))
     info = run.info
@@ -130,19 +127,6 @@ def load_run(run: str | Path) -> DepthModel:
     model = create(facts["paper"], **facts["options"])
     model.load_parts(run.weights)
     return model
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    from kdepth import backend
-
-    found = {"python": platform.python_version(), "backend": backend.BACKEND}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def now() -> str:

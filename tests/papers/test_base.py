@@ -12,8 +12,9 @@ from kdepth import backend  # noqa: E402
 from kdepth.errors import UserError  # noqa: E402
 from kdepth.losses.numerics import masked_sums, mean_term  # noqa: E402
 from kdepth.networks.layers import StepDropout  # noqa: E402
+from kdepth.networks.weights import part_weights  # noqa: E402
 from kdepth.papers import create  # noqa: E402
-from kdepth.papers.base import DepthModel, OptimizerSettings, Stage, part_weights  # noqa: E402
+from kdepth.papers.base import DepthModel, OptimizerSettings, Stage  # noqa: E402
 
 SIZE = (8, 12)
 

@@ -10,8 +10,8 @@ tf = pytest.importorskip("tensorflow")
 from kdepth.errors import UserError  # noqa: E402
 from kdepth.geometry.camera import Camera  # noqa: E402
 from kdepth.geometry.warp import resampler_in_use, warp  # noqa: E402
+from kdepth.networks.weights import part_weights  # noqa: E402
 from kdepth.papers import create, garg2016  # noqa: E402
-from kdepth.papers.base import part_weights  # noqa: E402
 
 SMALL = {"height": 96, "image_width": 128, "width": 0.05}
 

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow")
 
 import kdepth  # noqa: E402
 from kdepth import backend  # noqa: E402
-from kdepth.papers.base import part_weights, set_part_weights  # noqa: E402
+from kdepth.networks.weights import part_weights, set_part_weights  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("backend_run.py")
 SMALL = {"height": 64, "image_width": 96, "width": 0.05}

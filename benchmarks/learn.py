@@ -1,7 +1,8 @@
 """Does it learn? Trains each config with three seeds and a control, and scores all on unseen streets.
 
 The control gives every image another sample's partner, so there is nothing to learn and it must miss
-the bar: at least 20 % below the strongest baseline in abs_rel. Rows of other stacks in the CSV are kept, those of this stack are replaced.
+the bar: at least 20 % below the strongest baseline in abs_rel. Rows of other stacks in the CSV are
+kept, those of this stack are replaced.
 
 Example:
   python benchmarks/learn.py --papers=garg --seeds=1,2,3

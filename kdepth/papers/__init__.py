@@ -31,6 +31,7 @@ def paper_class(paper: str) -> type[DepthModel]:
         close = difflib.get_close_matches(paper, PAPERS, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(PAPERS)}"
         raise UserError(f"no paper is called '{paper}'; {hint}")
+    importlib.import_module("kdepth.backend")  # first: it says what is wrong with KERAS_BACKEND
     module, name = PAPERS[paper].split(":")
     return getattr(importlib.import_module(module), name)
 

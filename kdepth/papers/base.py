@@ -8,6 +8,7 @@ learning rates, stages, prediction, saving.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -243,6 +244,17 @@ class DepthModel(keras.Model):
         """Creates the optimizer's variables, as the first step would, so that they can be saved and restored."""
         if not getattr(self.optimizer, "built", False):
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; from a dataset of `kdepth.data.load` the model also learns its rig."""
+        from kdepth.data.pipeline import info
+
+        with contextlib.suppress(KeyError, TypeError):  # data from elsewhere say nothing about it
+            first = info(x).records[0]
+            self.rig = self.rig_of(first.camera, first.baseline) or self.rig
+        if not args:
+            kwargs.setdefault("shuffle", False)  # the dataset does; Keras 3 warns of its own default
+        return super().fit(x, *args, **kwargs)
 
     @property
     def metrics(self) -> list[Any]:

@@ -288,3 +288,59 @@ def test_the_shuffled_control_pairs_images_with_strangers(tiny_world, tmp_path):
         map(str, (r.stereo for r in records))
     )
     assert sum(a.stereo != b.stereo for a, b in zip(strangers, records)) >= len(records) // 2
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--pair=video"],
+        ["--variant=released", "--epochs=2", "--learning_rate=0.001"],
+        ["--precision=mixed_bfloat16", "--schedule=cosine", "--warmup_steps=2", "--clip_norm=1"],
+        ["--ablation=exact_gradient", "--optimizer=sgd", "--weight_decay=0.001"],
+        ["--resampler=own", "--on_bad_sample=skip", "--cache=none"],
+    ],
+)
+def test_other_forms_train(tiny_world, tmp_path, flags):
+    base = replaced(tiny_run_flags(tiny_world, tmp_path / "run"), epochs="1,1,1,1")
+    assert cli.call("train", [*base, *flags]) == 0
+    model = kdepth.load_run(tmp_path / "run")
+    images = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    assert np.isfinite(model.predict_depth(images).values).all()
+    rows = list(csv.DictReader(open(tmp_path / "run/log.csv")))
+    assert all(np.isfinite(float(row["loss"])) for row in rows)
+
+
+def test_tensorboard_has_curves_and_pictures(tiny_world, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    flags = replaced(tiny_run_flags(tiny_world, tmp_path / "run"), epochs="2,0,0,0")
+    assert cli.call("train", [f for f in flags if f != "--notensorboard"]) == 0
+    events = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
+    assert {"image", "disparity"} <= set(events.Tags()["images"])
+    assert {"epoch/loss", "epoch/photometric", "epoch/learning_rate"} <= set(
+        events.Tags()["tensors"]
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_resumes(undisturbed, tiny_world, tmp_path):
+    """A real SIGINT, sent while steps run."""
+    interrupt = """
+import os, signal, sys
+from kdepth import cli
+from kdepth.training import callbacks
+update = callbacks.Progress.on_train_batch_end
+def interrupting(self, batch, logs=None):
+    update(self, batch, logs)
+    if int(self.model.step) == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+callbacks.Progress.on_train_batch_end = interrupting
+sys.exit(cli.call("train", sys.argv[1:]))
+"""
+    flags = tiny_run_flags(tiny_world, tmp_path / "run")
+    command = [sys.executable, "-c", interrupt, *flags]
+    stopped = subprocess.run(command, capture_output=True, text=True)
+    assert stopped.returncode == 130 and "Traceback" not in stopped.stderr, stopped.stderr
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
+    assert cli.call("train", flags) == 0
+    assert_bit_equal(tmp_path / "run", undisturbed)

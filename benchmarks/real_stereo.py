@@ -179,7 +179,6 @@ def fit(
         )
     ]
     data = load_records(records, model=model, batch_size=args.batch_size, seed=seed)
-    model.rig = model.rig_of(records[0].camera, records[0].baseline)
     stages = with_epochs(model.stages, epochs)
     rates = {stage.name: rate for stage, rate in zip(stages, LEARNING_RATES)}
     steps = sum(epochs) * info(data).steps_per_epoch

@@ -6,13 +6,13 @@
 The streets are few and the network is small, so that it takes a minute: it shows how, not how well.
 """
 
+import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from absl import app, flags
 
 import kdepth
 from kdepth import backend
@@ -20,16 +20,17 @@ from kdepth.data import synthetic
 from kdepth.data.world.settings import WorldSettings
 from kdepth.training.loop import fit_stages, with_epochs
 
-flags.DEFINE_integer("epochs", 12, "Of the first stage.", lower_bound=1)
-flags.DEFINE_integer("height", 64, "Rows of images and network.")
-flags.DEFINE_integer("image_width", 208, "Columns of images and network.")
-flags.DEFINE_float("width", 0.125, "Channel multiplier; 1 is the paper's network.")
-flags.DEFINE_string("out", "exports/example", "Folder for weights and exported models.")
 
-
-def main(_: list[str]) -> None:
+def main() -> None:
     """Trains all stages, then shows what the model is good for."""
-    args = flags.FLAGS
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--epochs", type=int, default=60, help="of the first stage")
+    parser.add_argument("--height", type=int, default=64, help="rows of images and network")
+    parser.add_argument("--image_width", type=int, default=208, help="columns of both")
+    parser.add_argument("--width", type=float, default=0.125, help="channels; 1 is the paper's")
+    parser.add_argument("--out", default="exports/example", help="folder for weights and exports")
+    args = parser.parse_args()
+
     # A small world of its own; `kdepth.data.load("kitti_raw", data_dir=...)` reads KITTI the same way.
     size = {"height": args.height, "width": args.image_width}
     folder = synthetic.default_data_dir().with_name("example_{height}x{width}".format(**size))
@@ -72,4 +73,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -197,8 +197,6 @@ def _train(
     for folder in (run.folder, run.checkpoints, run.weights):
         remove_leftovers(folder)  # of a run that was killed while it wrote
     facts = info(data)
-    first = facts.records[0]
-    model.rig = model.rig_of(first.camera, first.baseline)
     checkpoint = checkpoints.latest(run.checkpoints)
     with scope.scope():
         if checkpoint is not None:

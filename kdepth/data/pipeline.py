@@ -88,7 +88,7 @@ def load(
             position, `step`: the integer variable that counts finished steps. It must move on after
             its step has got its batch, because the first batch of an iteration asks for it. Keras
             takes it away during an epoch on JAX; there `epoch_start_step` (an int that the model
-            notes in `reset_metrics`) stands in.
+            notes in `reset_metrics`) stands in. When training, it is told the rig (`model.rig`).
         batch_size: of the global batch; a strategy splits it over its replicas.
         seed: of order and augmentation.
         training: shuffle, augment and drop the last incomplete batch. Otherwise the split's order,
@@ -183,6 +183,9 @@ def load_records(
     result = _dataset(decoder, plan, signature, augment, keys, batch_size, drop_remainder=training)
     result = result.apply(tf.data.experimental.assert_cardinality(steps))
     _infos[result] = Info(records, steps, batch_size, decoder.is_cached, decoder.bad_samples)
+    if training and hasattr(model, "rig_of"):
+        # What turns the model's disparities into metres belongs to the data that it learns from.
+        model.rig = model.rig_of(records[0].camera, records[0].baseline)
     return result
 
 

@@ -253,7 +253,9 @@ class DepthModel(keras.Model):
             first = info(x).records[0]
             self.rig = self.rig_of(first.camera, first.baseline) or self.rig
         if not args:
-            kwargs.setdefault("shuffle", False)  # the dataset does; Keras 3 warns of its own default
+            kwargs.setdefault(
+                "shuffle", False
+            )  # the dataset does; Keras 3 warns of its own default
         return super().fit(x, *args, **kwargs)
 
     @property

@@ -24,7 +24,7 @@ from kdepth.training.loop import fit_stages, with_epochs
 def main() -> None:
     """Trains all stages, then shows what the model is good for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=60, help="of the first stage")
+    parser.add_argument("--epochs", type=int, default=40, help="of the first stage")
     parser.add_argument("--height", type=int, default=64, help="rows of images and network")
     parser.add_argument("--image_width", type=int, default=208, help="columns of both")
     parser.add_argument("--width", type=float, default=0.125, help="channels; 1 is the paper's")

@@ -43,10 +43,10 @@ EXTRAS = {
     ],
     "keras3": [
         *TRAINING,
-        "keras>=3.6,<4",
+        "keras>=3.15,<4",
         "onnx>=1.17,<2",
-        "tensorboard>=2.18,<3",
-        "tensorflow>=2.18,<3",
+        "tensorboard>=2.20,<3",
+        "tensorflow>=2.21,<3",
     ],
     # Beside `addons` or `keras3`, which fix the version.
     "gpu": ["tensorflow[and-cuda]"],

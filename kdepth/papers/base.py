@@ -8,7 +8,6 @@ learning rates, stages, prediction, saving.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 import json
@@ -245,18 +244,12 @@ class DepthModel(keras.Model):
         if not getattr(self.optimizer, "built", False):
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; from a dataset of `kdepth.data.load` the model also learns its rig."""
-        from kdepth.data.pipeline import info
-
-        with contextlib.suppress(KeyError, TypeError):  # data from elsewhere say nothing about it
-            first = info(x).records[0]
-            self.rig = self.rig_of(first.camera, first.baseline) or self.rig
-        if not args:
-            kwargs.setdefault(
-                "shuffle", False
-            )  # the dataset does; Keras 3 warns of its own default
-        return super().fit(x, *args, **kwargs)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`."""
+        if len(args) < 2:
+            # `kdepth.data.load` shuffles, as a function of the epoch; Keras 3 would warn otherwise.
+            kwargs.setdefault("shuffle", False)
+        return super().fit(*args, **kwargs)
 
     @property
     def metrics(self) -> list[Any]:

@@ -87,21 +87,17 @@ def test_two_fits_are_one(tiny_world):
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_fit_learns_the_rig_so_predictions_are_metres(tiny_world, recwarn):
+def test_a_plain_fit_gives_metres_and_warns_of_nothing(tiny_world, recwarn):
     model = model_of()
-    model.compile(keras.optimizers.Adam(1e-3))
-    data = data_of(model, tiny_world)
-    record = kdepth.data.info(data).records[0]
     images = np.zeros((1, 64, 96, 3), np.float32)
-    assert model.predict_depth(images, record.camera).kind == "disparity"
-    model.fit(data, epochs=1, verbose=0)
+    camera = kdepth.Camera(56.0, 56.0, 47.5, 31.5, 96, 64)
+    assert model.predict_depth(images, camera).kind == "disparity"
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(data_of(model, tiny_world), epochs=1, verbose=0)
     assert model.rig.baseline == pytest.approx(0.54, abs=0.02)
-    prediction = model.predict_depth(images, record.camera)
+    prediction = model.predict_depth(images, camera)
     assert (prediction.kind, prediction.unit) == ("metric", "m")
-    rig = model.rig
-    model.fit(data.take(1), verbose=0)  # a derived dataset says nothing about the rig
-    assert model.rig == rig
-    assert not [w for w in recwarn if "shuffle" in str(w.message)]
+    assert not [str(w.message) for w in recwarn if "shuffle" in str(w.message)]
 
 
 def photometric(world, policy="float32", **compile_options):

@@ -37,7 +37,7 @@ learn: install
 	$(BIN)/python benchmarks/learn.py
 
 bench: install
-	$(BIN)/python benchmarks/input_pipeline.py
+	$(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf build dist kdepth.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -344,6 +344,8 @@ cli.run("paint", [])
 
 def test_ctrl_c_in_a_process(tmp_path):
     program = PROGRAM.format(body="print('ready', flush=True); time.sleep(60)")
+    # Background shells start their children with SIGINT ignored; a terminal does not.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{program}"
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

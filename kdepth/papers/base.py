@@ -219,9 +219,8 @@ class DepthModel(keras.Model):
         if backend.BACKEND == "tensorflow":
             super().compile(optimizer=optimizer, **kwargs)
         else:  # Keras's own step runs there, so the optimizer must clip
-            if (
-                clip_norm is not None
-            ):  # with loss scaling the inner one, which sees the true gradient
+            if clip_norm is not None:
+                # With loss scaling the inner one, which sees the true gradient.
                 getattr(optimizer, "inner_optimizer", optimizer).global_clipnorm = clip_norm
             super().compile(optimizer=optimizer, **{**kwargs, "jit_compile": "auto"})
 
@@ -244,12 +243,12 @@ class DepthModel(keras.Model):
         if not getattr(self.optimizer, "built", False):
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`."""
-        if len(args) < 2:
-            # `kdepth.data.load` shuffles, as a function of the epoch; Keras 3 would warn otherwise.
+        if hasattr(x, "element_spec") and not args:
+            # A `tf.data.Dataset` shuffles by itself; Keras 3 warns unless it is told so.
             kwargs.setdefault("shuffle", False)
-        return super().fit(*args, **kwargs)
+        return super().fit(x, *args, **kwargs)
 
     @property
     def metrics(self) -> list[Any]:

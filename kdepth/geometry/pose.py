@@ -193,6 +193,25 @@ def compose(*matrices: Any) -> Any:
     return functools.reduce(lambda left, right: left @ right, matrices)
 
 
+def consecutive(vectors: Any, target: int) -> Any:
+    """Motions between consecutive frames, from motions that all start at one of them.
+
+    Args:
+        vectors: [..., N - 1, 6] pose vectors from the target frame to each of the others, in time
+            order.
+        target: the target's place among the N frames.
+
+    Returns:
+        [..., N - 1, 4, 4]: T_{k+1 <- k}, from frame k's coordinates to the next one's.
+    """
+    vectors, n = _with_namespace(vectors)
+    still = n.zeros_like(vectors[..., :1, :])
+    from_target = from_vector(
+        n.concatenate([vectors[..., :target, :], still, vectors[..., target:, :]], -2)
+    )
+    return from_target[..., 1:, :, :] @ invert(from_target[..., :-1, :, :])
+
+
 # -- NumPy or tensors
 
 

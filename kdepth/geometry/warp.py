@@ -118,36 +118,56 @@ def resampler(image: Any, xy: Any, image_gradient: bool = True) -> Any:
     Source: Jaderberg 2015, Spatial Transformer Networks, eq. 5.
     """
     image, xy = as_floats(image, xy)
+    return _resample(image, (xy,), image_gradient)
+
+
+def _resample(image: Any, where: tuple[Any, ...], image_gradient: bool) -> Any:
+    """As `resampler`.
+
+    Args:
+        image: [B, H, W, C].
+        where: coordinates as one stack [B, ..., 2], or columns and rows apart, [B, ..., 1] each.
+            Whoever has them apart should not stack them: to slice a stack again costs as much as
+            the sampling, and to derive the slices several times more.
+        image_gradient: as in `resampler`.
+    """
     if not image_gradient:
         image = ops.stop_gradient(image)
     if resampler_in_use() == "addons":
-        return _addons_resampler(image, xy)
+        return _addons_resampler(image, *where)
     if BACKEND == "tensorflow" and _on_cpu() and not _inside_xla():
         # XLA fuses the taps: several times faster than the plain graph on a CPU, where the networks
         # around it are faster without XLA.
-        specs = (tf.TensorSpec(x.shape, x.dtype) for x in (image, xy))
-        return _compiled(*specs, image_gradient)(image, xy)
-    return _own_resampler(image, xy)
+        specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in (image, *where))
+        return _compiled(specs, image_gradient)(image, *where)
+    return _own_resampler(image, *where)
 
 
-def _addons_resampler(image: Any, xy: Any) -> Any:
+def _apart(where: tuple[Any, ...]) -> Any:
+    """Columns and rows, [B, ..., 1] each, of the coordinates that `_resample` takes."""
+    return where if len(where) == 2 else ops.split(where[0], 2, axis=-1)
+
+
+def _addons_resampler(image: Any, *where: Any) -> Any:
     with warnings.catch_warnings():
         # Its end of life is known, and nothing that a user of kdepth can act on.
         warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
         import tensorflow_addons as tfa
     _, height, width, _ = ops.shape(image)
-    x, y = xy[..., 0:1], xy[..., 1:2]
+    x, y = _apart(where)
     # Its kernel casts any coordinate to an integer: only pass on those near the image.
     near = _near(x, y, height, width)
+    xy = [ops.where(near, t, ops.full_like(t, -2.0)) for t in (x, y)]
     # Its plain function: the `tf.function` around it is traced for every new shape, and warns.
     sample = tfa.image.resampler.python_function
-    return sample(image, ops.where(near, xy, ops.full_like(xy, -2.0)))
+    return sample(image, ops.concatenate(xy, -1))
 
 
-def _own_resampler(image: Any, xy: Any) -> Any:
+def _own_resampler(image: Any, *where: Any) -> Any:
     batch, height, width, channels = ops.shape(image)
-    x = ops.reshape(xy[..., 0], (batch, -1))  # [B, P]
-    y = ops.reshape(xy[..., 1], (batch, -1))
+    x, y = _apart(where)
+    places = ops.shape(x)[:-1]
+    x, y = ops.reshape(x, (batch, -1)), ops.reshape(y, (batch, -1))  # [B, P]
     near = _near(x, y, height, width)
     x, y = ops.where(near, x, ops.zeros_like(x)), ops.where(near, y, ops.zeros_like(y))
     left, top = ops.stop_gradient(ops.floor(x)), ops.stop_gradient(ops.floor(y))
@@ -164,7 +184,7 @@ def _own_resampler(image: Any, xy: Any) -> Any:
             index = first + ops.where(counts, tap_y * width + tap_x, ops.zeros_like(tap_x))
             weight = ops.where(counts, weight_y * weight_x, ops.zeros_like(x))
             result = result + ops.expand_dims(weight, -1) * ops.take(pixels, index, axis=0)
-    return ops.reshape(result, (*ops.shape(xy)[:-1], channels))
+    return ops.reshape(result, (*places, channels))
 
 
 def _near(x: Any, y: Any, height: Any, width: Any) -> Any:
@@ -174,19 +194,19 @@ def _near(x: Any, y: Any, height: Any, width: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=128)
-def _compiled(image_spec: Any, xy_spec: Any, image_gradient: bool) -> Any:
-    """The own resampler as an XLA function of its own, one per pair of shapes.
+def _compiled(specs: tuple[Any, ...], image_gradient: bool) -> Any:
+    """The own resampler as an XLA function of its own, one for all arguments of the same shapes.
 
     TensorFlow warns where one function is traced for many shapes.
     """
 
-    def own_resampler(image: Any, xy: Any) -> Any:
+    def own_resampler(image: Any, *where: Any) -> Any:
         # The gradient of a nested function is traced for all of its inputs, needed outside or not.
-        return _own_resampler(image if image_gradient else tf.stop_gradient(image), xy)
+        return _own_resampler(image if image_gradient else tf.stop_gradient(image), *where)
 
     function = tf.function(own_resampler, jit_compile=True, autograph=False)
     with tf.init_scope():
-        return function.get_concrete_function(image_spec, xy_spec)
+        return function.get_concrete_function(*specs)
 
 
 # -- border modes
@@ -210,20 +230,23 @@ def warp(image: Any, xy: Any, border: str = "zeros_fade", image_gradient: bool =
     Raises:
         ValueError: for another `border`.
     """
+    image, xy = as_floats(image, xy)
+    return _warp(image, *ops.split(xy, 2, axis=-1), border, image_gradient)
+
+
+def _warp(image: Any, x: Any, y: Any, border: str, image_gradient: bool) -> Any:
+    """As `warp`, columns and rows apart, [B, ..., 1] each."""
     if border not in BORDERS:
         raise ValueError(f"`border` must be one of {', '.join(BORDERS)}; received '{border}'")
-    image, xy = as_floats(image, xy)
     if border == "zeros_fade":
-        return resampler(image, xy, image_gradient)
+        return _resample(image, (x, y), image_gradient)
     _, height, width, _ = ops.shape(image)
-    x, y = xy[..., 0:1], xy[..., 1:2]
-    last_x, last_y = ops.cast(width - 1, xy.dtype), ops.cast(height - 1, xy.dtype)
+    last_x, last_y = ops.cast(width - 1, x.dtype), ops.cast(height - 1, y.dtype)
     if border == "zeros_hard":
         inside = (x >= 0.0) & (x < last_x) & (y >= 0.0) & (y < last_y)
-        sampled = resampler(image, xy, image_gradient)
+        sampled = _resample(image, (x, y), image_gradient)
         return sampled * ops.cast(inside, sampled.dtype)
-    clamped = ops.concatenate([_clamp(x, last_x), _clamp(y, last_y)], -1)
-    return resampler(image, clamped, image_gradient)
+    return _resample(image, (_clamp(x, last_x), _clamp(y, last_y)), image_gradient)
 
 
 def _clamp(x: Any, last: Any) -> Any:
@@ -280,12 +303,12 @@ def warp_disparity(
 
     Source: Garg 2016, E_recons; Godard 2017, section 3.
     """
-    (disparity,) = as_floats(disparity)
+    image, disparity = as_floats(image, disparity)
     _, height, width, _ = ops.shape(disparity)
     grid = pixel_grid(height, width, disparity.dtype)
     x = grid[..., 0:1] - disparity  # [B, H, W, 1]
     y = grid[..., 1:2] + ops.zeros_like(disparity)
-    return warp(image, ops.concatenate([x, y], -1), border, image_gradient)
+    return _warp(image, x, y, border, image_gradient)
 
 
 class InverseWarp(NamedTuple):
@@ -363,14 +386,18 @@ def inverse_warp(
     if z_policy == "clamp_1e-3":
         divisor = z = ops.maximum(z, ops.cast(1e-3, z.dtype))
     elif z_policy in Z_POLICIES:
-        divisor = z + float(z_policy[len("eps_") :])
+        eps = float(z_policy[len("eps_") :])
+        divisor = z + eps
+        # z = -eps would make the coordinates infinite, and their zero gradient times infinity NaN.
+        divisor = ops.where(ops.abs(divisor) < 0.5 * eps, ops.full_like(divisor, eps), divisor)
     else:
         raise ValueError(
             f"`z_policy` must be one of {', '.join(Z_POLICIES)}; received '{z_policy}'"
         )
-    xy = ops.concatenate(source_camera.project(x, y, divisor), -1)
+    x, y = source_camera.project(x, y, divisor)
+    xy = ops.concatenate([x, y], -1)
     return InverseWarp(
-        image=warp(source, xy, border, image_gradient),
+        image=_warp(source, x, y, border, image_gradient),
         xy=xy,
         computed_depth=z,
         valid=before * valid_mask(xy, source_height, source_width),

@@ -77,6 +77,28 @@ class LocalResponseNormalization(keras.layers.Layer):
         return ops.cast(wide * ops.exp(-self.beta * ops.log(self.bias + sums)), x.dtype)
 
 
+class NearestUp2(keras.layers.Layer):
+    """Doubles rows and columns by repetition: [B, H, W, C] -> [B, 2 H, 2 W, C].
+
+    As `UpSampling2D`, whose nearest form has no gradient under XLA on TensorFlow 2.15.
+    """
+
+    def call(self, x: Any) -> Any:  # noqa: D102
+        batch, height, width, channels = ops.shape(x)
+        x = ops.concatenate([x, x], axis=-1)  # a pixel and its right neighbour
+        x = ops.reshape(x, (batch, height, 2 * width, channels))
+        x = ops.reshape(x, (batch, height, 1, 2 * width * channels))
+        x = ops.concatenate([x, x], axis=2)  # a row and the one below
+        return ops.reshape(x, (batch, 2 * height, 2 * width, channels))
+
+
+class ReflectPad(keras.layers.Layer):
+    """Mirrors the map at its border, the border itself not repeated: [B, H, W, C] -> [B, H + 2, W + 2, C]."""
+
+    def call(self, x: Any) -> Any:  # noqa: D102
+        return ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+
+
 class EdgePad(keras.layers.Layer):
     """Repeats the outermost rows and columns once: [B, H, W, C] -> [B, H + 2, W + 2, C]."""
 

@@ -12,13 +12,39 @@ if TYPE_CHECKING:
     from kdepth.papers.base import DepthModel
 
 PAPERS = {
+    "eigen": "kdepth.papers.eigen2014:Eigen",
     "garg": "kdepth.papers.garg2016:Garg",
+    "sfmlearner": "kdepth.papers.sfmlearner2017:SfMLearner",
+    "monodepth": "kdepth.papers.monodepth2017:Monodepth",
+    "scdepth": "kdepth.papers.scdepth2021:SCDepth",
 }
 
 
 def list_papers() -> list[str]:
     """Names of the papers, as `create` and `--paper` take them."""
     return list(PAPERS)
+
+
+def register(paper: str, target: str) -> None:
+    """Makes a paper of one's own known, so that `create`, `load_run` and every command find it.
+
+    ```python
+    kdepth.papers.register("mine", "my_package.my_paper:Mine")
+    sys.exit(kdepth.cli.call("train", ["--paper=mine", ...]))
+    ```
+
+    Args:
+        paper: its name on the command line, the class attribute `paper` too.
+        target: "module:Class" of a `kdepth.papers.base.DepthModel`; imported when it is first used.
+
+    Raises:
+        UserError: if the name stands for another paper, or the target is not of that form.
+    """
+    if PAPERS.get(paper, target) != target:
+        raise UserError(f"there is a paper '{paper}' already: {PAPERS[paper]}; choose another name")
+    if target.count(":") != 1 or not all(target.split(":")):
+        raise UserError(f"a paper's target must be 'module:Class'; received '{target}'")
+    PAPERS[paper] = target
 
 
 def paper_class(paper: str) -> type[DepthModel]:

@@ -12,9 +12,9 @@ import dataclasses
 import inspect
 import json
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Union
 
 import keras
 import numpy as np
@@ -23,10 +23,14 @@ from kdepth import backend
 from kdepth.backend import ops
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
+from kdepth.geometry import pose
 from kdepth.geometry.camera import Camera
 from kdepth.losses.numerics import Term
 from kdepth.networks.weights import part_weights, read_arrays, read_model_facts, set_part_weights
 from kdepth.prediction import Prediction, Rig
+
+# A term of a loss, or several (of scales, sides, views) that are reduced one by one and added.
+Terms = Union[Term, Sequence[Term]]
 
 NO_SAMPLE = -1  # what `bad_samples` holds where there is nothing to report
 BAD_SAMPLES_KEPT = 4
@@ -78,6 +82,7 @@ class DepthModel(keras.Model):
 
     Attributes of a subclass:
         paper: its name on the command line.
+        variant: which of the paper's forms this is; "" where there is one.
         sample_keys: what it needs of a sample (DESIGN: `image`, `stereo`, `sources`, `intrinsics`,
             ...).
         source_offsets: frames that `sources` holds, relative to the target.
@@ -88,6 +93,12 @@ class DepthModel(keras.Model):
             `kdepth.data.image.resize_image`).
         reduction: "mean_of_ratios" (each example's numerator / denominator, then the mean) or
             "ratio_of_sums" (all numerators over all denominators, of all replicas together).
+        smallest_denominator: with "ratio_of_sums", a term counts as 0, without gradient, unless its
+            whole denominator is above this.
+        depth_views: images that the depth network looks at, stacked on channels: 1, or 2 (left and
+            right).
+        pose_frames: frames that the pose network looks at together; None without one.
+        pose_target: place among them, in time order, of the one that its vectors start from.
         term_weights: factor of each loss term in the total.
         optimizer_settings: the paper's optimiser.
         ablations: the paper's own comparisons, by name: options that are changed.
@@ -95,6 +106,7 @@ class DepthModel(keras.Model):
     """
 
     paper: ClassVar[str] = ""
+    variant: str = ""
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sample_keys: frozenset[str] = frozenset({"image"})
     source_offsets: tuple[int, ...] = (-1, 1)
@@ -102,6 +114,10 @@ class DepthModel(keras.Model):
     kind: str = "metric"
     resize: str = "area"
     reduction: str = "mean_of_ratios"
+    smallest_denominator: float = 0.0
+    depth_views: int = 1
+    pose_frames: int | None = None
+    pose_target: int = 0
     term_weights: Mapping[str, float] = {}
     optimizer_settings: OptimizerSettings = OptimizerSettings()
     output_bounds: tuple[float, float] | None = None
@@ -142,6 +158,7 @@ class DepthModel(keras.Model):
         self.stage: Stage = self.stages[0]
         self._compile_options: dict[str, Any] = {}
         self._predict_function: Callable | None = None
+        self._pose_function: Callable | None = None
         self.clip_norm: float | None = None
         self._set_trainable(self.stage)
         self.built = True  # nothing waits for a first batch, so `BackupAndRestore` may come at once
@@ -156,13 +173,29 @@ class DepthModel(keras.Model):
         """Everything of a batch that `loss_terms` needs."""
         raise NotImplementedError(f"{type(self).__name__} must define `forward`")
 
-    def loss_terms(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Term]:
-        """The paper's loss terms, per example, unweighted; names as in `term_weights`."""
+    def loss_terms(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Terms]:
+        """The paper's loss terms, per example, unweighted; names as in `term_weights`.
+
+        Where a name stands for several terms (of scales, sides, views), each is reduced by itself and
+        their sum is the named one.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `loss_terms`")
 
     def depth_outputs(self, images: Any) -> dict[str, Any]:
         """{output_name: [B, H, W, 1]} of images [B, H, W, 3] in [0, 1], in inference mode: what is exported."""
         raise NotImplementedError(f"{type(self).__name__} must define `depth_outputs`")
+
+    def pose_outputs(self, frames: Any) -> dict[str, Any]:
+        """{"pose": [B, pose_frames - 1, 6]} of frames in time order, stacked on channels; what is exported.
+
+        Args:
+            frames: [B, H, W, 3 * pose_frames] in [0, 1].
+
+        Returns:
+            The network's pose vectors (tx, ty, tz, rx, ry, rz), relative units and radians: from the
+            frame at `pose_target` to each of the others in time order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `pose_outputs`")
 
     def augment(self, sample: dict[str, Any], seed: Any) -> dict[str, Any]:
         """The paper's augmentation of one sample, in TensorFlow (it runs in the input pipeline)."""
@@ -172,6 +205,10 @@ class DepthModel(keras.Model):
         """Factor of the learning rate for the variable at `path` (`conv1/bias`)."""
         return 1.0
 
+    def weight_decay_multiplier(self, path: str) -> float:
+        """Factor of the weight decay for the variable at `path`: kernels decay, biases and batch norm do not."""
+        return 1.0 if path.endswith("/kernel") else 0.0
+
     def rig_of(self, camera: Camera, baseline: float | None) -> Rig | None:
         """The rig to keep with the weights, from a training sample's camera and baseline (None without a baseline)."""
         return (
@@ -179,6 +216,10 @@ class DepthModel(keras.Model):
             if baseline is None
             else Rig(float(baseline), float(camera.fx) / float(camera.width))
         )
+
+    def depth_input(self, batch: Mapping[str, Any]) -> Any:
+        """What `depth_outputs` takes of a batch: its images, [B, H, W, 3 * depth_views]."""
+        return batch["image"]
 
     def picture_outputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Maps worth looking at during training, [B, H, W, 1 or 3] each; TensorBoard shows them."""
@@ -304,13 +345,18 @@ class DepthModel(keras.Model):
         self._means["loss"].update_state(backend.sum_over_replicas(total))
         return total
 
-    def _reduce(self, term: Term) -> Any:
+    def _reduce(self, term: Terms) -> Any:
         """One replica's share of a term: the one place where examples and replicas are reduced."""
+        if not isinstance(term, Term):
+            return sum(self._reduce(one) for one in term)
         numerator = ops.cast(term.numerator, "float32")
         denominator = ops.stop_gradient(ops.cast(term.denominator, "float32"))
         if self.reduction == "ratio_of_sums":
             whole = backend.sum_over_replicas(ops.sum(denominator))
-            return ops.sum(numerator) / ops.maximum(whole, 1e-12)
+            share = ops.sum(numerator) / ops.maximum(whole, 1e-12)
+            if not self.smallest_denominator:
+                return share
+            return ops.where(whole > self.smallest_denominator, share, ops.zeros_like(share))
         batch = ops.cast(ops.shape(numerator)[0], "float32")
         ratios = numerator / ops.maximum(denominator, 1e-12)
         return ops.sum(ratios) / backend.sum_over_replicas(batch)
@@ -319,23 +365,22 @@ class DepthModel(keras.Model):
         decay = self.optimizer_settings.weight_decay
         if not decay:
             return 0.0
-        kernels = [
-            v for part in self._parts.values() for v in part.trainable_variables if self.decays(v)
-        ]
-        squares = [ops.sum(ops.square(ops.cast(v, "float32"))) for v in kernels]
+        squares = []
+        for part in self._parts.values():
+            for variable in part.trainable_variables:
+                share = self.weight_decay_multiplier(backend.variable_path(variable))
+                if share:
+                    squares.append(share * ops.sum(ops.square(ops.cast(variable, "float32"))))
         return 0.5 * decay * sum(squares) / backend.replica_count()
 
-    def decays(self, variable: Any) -> bool:
-        """Whether weight decay applies: to kernels, not to biases nor to batch normalisation."""
-        return backend.variable_path(variable).endswith("/kernel")
-
-    def _remember_bad_samples(self, batch: Mapping[str, Any], terms: Mapping[str, Term]) -> None:
+    def _remember_bad_samples(self, batch: Mapping[str, Any], terms: Mapping[str, Terms]) -> None:
         """Keeps the indices of samples whose terms are not finite, so that training can name them."""
         if "index" not in batch:
             return
         finite = True
         for term in terms.values():
-            finite = ops.logical_and(finite, ops.isfinite(ops.cast(term.numerator, "float32")))
+            for one in [term] if isinstance(term, Term) else term:
+                finite = ops.logical_and(finite, ops.isfinite(ops.cast(one.numerator, "float32")))
         index = ops.cast(batch["index"], self.bad_samples.dtype)
         bad = backend.gather_over_replicas(
             ops.where(finite, ops.full_like(index, NO_SAMPLE), index)
@@ -424,14 +469,17 @@ class DepthModel(keras.Model):
         """
         images = np.asarray(images, np.float32)
         images = images[None] if images.ndim == 3 else images
-        if images.shape[1:] != (*self.image_size, 3):
+        size = (*self.image_size, 3 * self.depth_views)
+        if images.shape[1:] != size:
             raise UserError(
-                f"`images` must be [B, {self.image_size[0]}, {self.image_size[1]}, 3] for this {self.paper};"
+                f"`images` must be [B, {size[0]}, {size[1]}, {size[2]}] for this {self.paper};"
                 f" received {list(images.shape)}: resize them with kdepth.data.image.resize_image"
             )
         if self._predict_function is None:
             self._predict_function = backend.compiled(self.depth_outputs)
-        values = backend.to_numpy(self._predict_function(images)[self.output_name])[..., 0]
+        values = backend.to_numpy(
+            self._predict_function(ops.convert_to_tensor(images))[self.output_name]
+        )[..., 0]
         if self.output_name == "disparity":
             prediction = Prediction(
                 disparity=values, kind="disparity", unit="fraction of the width"
@@ -441,6 +489,42 @@ class DepthModel(keras.Model):
             return prediction.to_depth(camera, self.rig)
         unit = "m" if self.kind == "metric" else "relative"
         return Prediction(**{self.output_name: values}, kind=self.kind, unit=unit)
+
+    def predict_pose(self, frames: Any) -> np.ndarray:
+        """Camera motion between consecutive frames of a video.
+
+        Args:
+            frames: [B, N, H, W, 3] RGB in [0, 1] in time order, at the network's size. A network that
+                looks at more than two frames at once needs N = `pose_frames`.
+
+        Returns:
+            [B, N - 1, 4, 4] float64: T_{k+1 <- k}, which takes points of frame k's camera to frame
+            k + 1's. Translations are in the units of the paper's depth, relative ones.
+
+        Raises:
+            UserError: if the paper has no pose network, or the frames have another size or number.
+        """
+        if self.pose_frames is None:
+            raise UserError(f"{self.paper} has no pose network")
+        frames = np.asarray(frames, np.float32)
+        at_once, size = self.pose_frames, (*self.image_size, 3)
+        if frames.ndim != 5 or frames.shape[2:] != size or frames.shape[1] < 2:
+            raise UserError(
+                f"`frames` must be [B, N, {size[0]}, {size[1]}, 3] with N >= 2 for this {self.paper};"
+                f" received {list(frames.shape)}"
+            )
+        if at_once > 2 and frames.shape[1] != at_once:
+            raise UserError(
+                f"this {self.paper} looks at {at_once} frames at once; received {frames.shape[1]}"
+            )
+        if self._pose_function is None:
+            self._pose_function = backend.compiled(self.pose_outputs)
+        motions = []
+        for first in range(frames.shape[1] - at_once + 1):
+            stacked = np.concatenate([frames[:, first + k] for k in range(at_once)], axis=-1)
+            vectors = backend.to_numpy(self._pose_function(ops.convert_to_tensor(stacked))["pose"])
+            motions.append(pose.consecutive(np.asarray(vectors, np.float64), self.pose_target))
+        return np.concatenate(motions, axis=1)
 
     # -- saving -------------------------------------------------------------------------------------------------------
 

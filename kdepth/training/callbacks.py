@@ -287,7 +287,9 @@ class TensorBoardLog(keras.callbacks.Callback):
         from kdepth.visualize import colorize
 
         self._tf.summary.image("image", self.batch["image"], max_outputs=4)
-        for name, values in self.model.picture_outputs(self.batch).items():
+        # A network of two inputs refuses a mixture of arrays and tensors.
+        batch = {key: backend.ops.convert_to_tensor(value) for key, value in self.batch.items()}
+        for name, values in self.model.picture_outputs(batch).items():
             values = np.asarray(backend.to_numpy(values), np.float32)
             if values.shape[-1] == 1:
                 values = (

@@ -101,11 +101,13 @@ class Run:
         self.write_info({**self.info, **facts})
 
 
-def load_run(run: str | Path) -> DepthModel:
+def load_run(run: str | Path, **options: Any) -> DepthModel:
     """The trained model of a run.
 
     Args:
         run: its folder, `runs/<name>`.
+        **options: of the paper, in the place of the run's own (`postprocess=True`); its weights must
+            still fit.
 
     Returns:
         The paper's model with the run's weights, ready for `predict_depth`, `export_model` and
@@ -124,7 +126,7 @@ def load_run(run: str | Path) -> DepthModel:
             f"{run.folder} has no weights yet (state: {info.get('state')}): let python -m kdepth.train finish it"
         )
     facts = read_model_facts(run.weights)
-    model = create(facts["paper"], **facts["options"])
+    model = create(facts["paper"], **{**facts["options"], **options})
     model.load_parts(run.weights)
     return model
 

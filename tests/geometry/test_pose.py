@@ -158,3 +158,13 @@ def test_small_rotations_are_their_series(vector):
 def test_an_unknown_parametrisation_is_named():
     with pytest.raises(ValueError, match="`rotation` must be one of euler_xyz, axis_angle"):
         pose.from_vector(np.zeros(6), "euler_zyx")
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_motions_from_one_frame_become_motions_between_neighbours(target):
+    rng = np.random.default_rng(0)
+    places = pose.from_vector(rng.normal(0, 0.3, (3, 6)))  # world -> camera of three frames
+    others = [k for k in range(3) if k != target]
+    vectors = np.stack([pose.to_vector(places[k] @ pose.invert(places[target])) for k in others])
+    wanted = np.stack([places[k + 1] @ pose.invert(places[k]) for k in range(2)])
+    np.testing.assert_allclose(pose.consecutive(vectors, target), wanted, atol=1e-12)

@@ -13,13 +13,20 @@ from kdepth.losses import photometric
 images = arrays(np.float32, (1, 5, 6, 2), elements=st.floats(-2, 3, width=32))
 
 
-def reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+BOX = np.full((3, 3), 1 / 9)
+
+
+def reference(a: np.ndarray, b: np.ndarray, weights: np.ndarray = BOX) -> np.ndarray:
     """SSIM distance in float64, window by window, with variances as mean squared deviations."""
-    a, b = (sliding_window_view(np.float64(x), (3, 3), axis=(1, 2)) for x in (a, b))
-    mean_a, mean_b = a.mean((-2, -1)), b.mean((-2, -1))
+
+    def mean(x):
+        return (x * weights).sum((-2, -1))
+
+    a, b = (sliding_window_view(np.float64(x), weights.shape, axis=(1, 2)) for x in (a, b))
+    mean_a, mean_b = mean(a), mean(b)
     away_a, away_b = a - mean_a[..., None, None], b - mean_b[..., None, None]
-    covariance = (away_a * away_b).mean((-2, -1))
-    variances = (away_a**2).mean((-2, -1)) + (away_b**2).mean((-2, -1))
+    covariance = mean(away_a * away_b)
+    variances = mean(away_a**2) + mean(away_b**2)
     similarity = (2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)
     similarity /= (mean_a**2 + mean_b**2 + 1e-4) * (variances + 9e-4)
     return np.clip((1 - similarity) / 2, 0, 1)
@@ -41,6 +48,22 @@ def test_ssim_with_reflection_keeps_the_size():
     assert found.shape == a.shape
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_allclose(photometric.ssim_distance(a, b), expected[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_ssim_over_wider_windows_and_gaussian_ones():
+    rng = np.random.default_rng(2)
+    a, b = rng.uniform(-1, 1, size=(2, 1, 14, 15, 2))
+    for padding, mode, size, sigma in (
+        ("reflect", "reflect", 7, None),
+        ("zeros", "constant", 11, 1.5),
+    ):
+        taps = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * (sigma or 1e9) ** 2))
+        weights = np.outer(taps, taps) / taps.sum() ** 2
+        border = ((0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0))
+        wanted = reference(np.pad(a, border, mode), np.pad(b, border, mode), weights)
+        found = photometric.ssim_distance(a, b, padding, size, sigma)
+        assert found.shape == a.shape
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
 @given(images, images)
@@ -97,5 +120,15 @@ def test_half_precision_is_compared_in_float32():
 
 
 def test_an_unknown_padding_is_named():
-    with pytest.raises(ValueError, match="`padding` must be 'valid' or 'reflect'; received 'same'"):
+    with pytest.raises(
+        ValueError, match="`padding` must be 'valid', 'reflect' or 'zeros'; received 'same'"
+    ):
         photometric.ssim_distance(np.zeros((1, 4, 4, 1)), np.zeros((1, 4, 4, 1)), "same")
+
+
+def test_pyramid_averages_areas_of_the_full_size():
+    image = np.random.default_rng(0).random((2, 13, 16, 3)).astype(np.float32)
+    levels = [np.asarray(level) for level in photometric.image_pyramid(image, 3)]
+    assert [level.shape[1:3] for level in levels] == [(13, 16), (6, 8), (3, 4)]
+    wanted = image[:, :12].reshape(2, 3, 4, 4, 4, 3).mean((2, 4))
+    np.testing.assert_allclose(levels[2], wanted, atol=1e-6)

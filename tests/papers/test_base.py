@@ -10,7 +10,7 @@ import keras  # noqa: E402
 
 from kdepth import backend  # noqa: E402
 from kdepth.errors import UserError  # noqa: E402
-from kdepth.losses.numerics import masked_sums, mean_term  # noqa: E402
+from kdepth.losses.numerics import Term, masked_sums, mean_term  # noqa: E402
 from kdepth.networks.layers import StepDropout  # noqa: E402
 from kdepth.networks.weights import part_weights  # noqa: E402
 from kdepth.papers import create  # noqa: E402
@@ -112,6 +112,39 @@ def test_the_two_reductions_are_what_they_say():
         term = model.loss_terms(batch, outputs)["masked"]
         np.testing.assert_allclose(model._reduce(term), wanted, rtol=1e-6)
     assert abs(numerator.sum() / denominator.sum() - (numerator / denominator).mean()) > 1e-3
+
+
+@pytest.mark.parametrize("reduction", ["ratio_of_sums", "mean_of_ratios"])
+def test_several_terms_of_one_name_are_reduced_one_by_one(reduction):
+    model = Toy(reduction)
+    terms = [Term(tf.constant([2.0, 3.0]), tf.constant([1.0, 4.0])) for _ in range(2)]
+    terms[1] = Term(tf.constant([1.0, 1.0]), tf.constant([10.0, 2.0]))
+    alone = [float(model._reduce(term)) for term in terms]
+    assert float(model._reduce(terms)) == pytest.approx(sum(alone))
+
+
+def test_a_term_of_too_few_pixels_is_zero_without_gradient():
+    model = Toy("ratio_of_sums")
+    model.smallest_denominator = 10.0
+    for pixels, expected in ((10.0, 0.0), (11.0, 3.0 / 11.0)):
+        numerator = tf.Variable([1.0, 2.0])
+        with tf.GradientTape() as tape:
+            share = model._reduce(Term(numerator + 0.0, tf.constant([4.0, pixels - 4.0])))
+        assert float(share) == pytest.approx(expected)
+        slope = tape.gradient(share, numerator).numpy()
+        np.testing.assert_allclose(slope, 0.0 if expected == 0.0 else 1.0 / pixels)
+
+
+def test_poses_need_a_pose_network_and_the_right_frames():
+    model = Toy()
+    with pytest.raises(UserError, match="toy has no pose network"):
+        model.predict_pose(np.zeros((1, 2, *SIZE, 3)))
+    model.pose_frames, model.pose_target = 3, 1
+    model.pose_outputs = lambda frames: {"pose": tf.reshape(frames[:, 0, 0, :6] * 0.1, (-1, 1, 6))}
+    with pytest.raises(UserError, match="looks at 3 frames at once; received 2"):
+        model.predict_pose(np.zeros((1, 2, *SIZE, 3)))
+    with pytest.raises(UserError, match="must be \\[B, N, 8, 12, 3\\]"):
+        model.predict_pose(np.zeros((1, 3, 4, 4, 3)))
 
 
 def test_an_example_without_a_valid_pixel_costs_nothing_and_has_finite_gradients():

@@ -1,7 +1,9 @@
-"""Trains tiny Gargs on the backend that KERAS_BACKEND names; `test_backends.py` compares the
+"""Trains tiny models on the backend that KERAS_BACKEND names; `test_backends.py` compares the
 results.
 
-python tests/training/backend_run.py WORLD WEIGHTS OUT.npz VARIANT...
+python tests/training/backend_run.py WORLD WEIGHTS OUT.npz WHAT...
+
+WHAT is a variant of Garg, paper or released, or `epoch:` and the name of any paper.
 """
 
 import os
@@ -15,8 +17,11 @@ import numpy as np
 import kdepth
 from kdepth import backend
 from kdepth.networks.weights import part_weights
+from kdepth.papers import paper_class
+from kdepth.papers.base import option_names
 from kdepth.training.loop import fit_stages, with_epochs
 
+ANY_PAPER = {"height": 128, "image_width": 128, "width": 0.05, "seed": 5}
 SMALL = {"height": 64, "image_width": 96, "width": 0.05, "seed": 5}
 
 
@@ -67,6 +72,19 @@ def train(variant, world, weights):
     }
 
 
+def one_epoch(paper, world, weights):
+    """The losses of a paper's first epoch from given weights, augmented and clipped."""
+    options = {"dropout": 0.0} if "dropout" in option_names(paper_class(paper)) else {}
+    model = kdepth.create(paper, **ANY_PAPER, **options)
+    model.load_parts(f"{weights}/{paper}")
+    model.compile(optimizer=keras.optimizers.Adam(1e-4), clip_norm=1.0)
+    data, losses = load(model, world), Losses()
+    images = np.asarray(next(iter(data))["image"])
+    before = model.predict_depth(images).values
+    model.fit(data, callbacks=[losses], verbose=0)
+    return {"losses": losses.values, "before": before, "step": int(backend.to_numpy(model.step))}
+
+
 def loss_of(world, weights, **options):
     """The loss of one batch, not trained."""
     model = kdepth.create("garg", **options, **SMALL)
@@ -88,13 +106,29 @@ def all_stages(world):
     return {"stages/losses": losses.values, "stages/step": int(backend.to_numpy(model.step))}
 
 
+def clipped_half_step(world):
+    """How far one step of SGD at rate 1 moves the weights: as far as the clipped gradient is long."""
+    backend.set_precision("mixed_float16")
+    model = kdepth.create("garg", **SMALL)
+    model.compile(optimizer=keras.optimizers.SGD(1.0), clip_norm=0.01)
+    before = part_weights(model.parts()["coarse"])
+    model.fit(load(model, world).take(1), verbose=0)
+    after = part_weights(model.parts()["coarse"])
+    backend.set_precision("float32")
+    return np.sqrt(sum(np.sum((after[path] - before[path]) ** 2) for path in before))
+
+
 def main(world, weights, out, *variants):
     results = {"backend": backend.BACKEND}
-    for variant in variants:
+    epochs = [variant[len("epoch:") :] for variant in variants if variant.startswith("epoch:")]
+    for paper in epochs:
+        results.update({f"{paper}/{k}": v for k, v in one_epoch(paper, world, weights).items()})
+    for variant in variants if not epochs else ():
         results.update(train(variant, world, weights))
     if "paper" in variants:
         results["video"] = loss_of(world, weights, pair="video")
         results["exact"] = loss_of(world, weights, gradient="exact")
+        results["clipped"] = clipped_half_step(world)
         results.update(all_stages(world))
     np.savez(out, **results)
 

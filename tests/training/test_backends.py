@@ -16,6 +16,7 @@ from kdepth import backend  # noqa: E402
 from kdepth.networks.weights import part_weights, set_part_weights  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("backend_run.py")
+ANY_PAPER = {"height": 128, "image_width": 128, "width": 0.05}
 SMALL = {"height": 64, "image_width": 96, "width": 0.05}
 OTHERS = ("jax", "torch")
 
@@ -41,11 +42,13 @@ def weights(tmp_path_factory):
                     arrays[path] = value + np.float32(0.75)
             set_part_weights(part, arrays, folder)
         model.save_parts(folder / variant)
+    for paper in kdepth.list_papers():
+        kdepth.create(paper, **ANY_PAPER).save_parts(folder / paper)
     return folder
 
 
 @pytest.fixture(scope="module")
-def results_of(tiny_world, weights, tmp_path_factory):
+def results_of(tiny_world, tiny_video, weights, tmp_path_factory):
     """Runs the script once on each backend and set of variants that is asked for."""
     found = {}
 
@@ -54,7 +57,8 @@ def results_of(tiny_world, weights, tmp_path_factory):
             pytest.skip(f"{name} is not installed")
         if (name, variants) not in found:
             out = tmp_path_factory.mktemp(name) / "results.npz"
-            command = [sys.executable, SCRIPT, tiny_world, weights, out, *variants]
+            world = tiny_video if variants[0].startswith("epoch:") else tiny_world
+            command = [sys.executable, SCRIPT, world, weights, out, *variants]
             environment = {**os.environ, "KERAS_BACKEND": name}
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr[-3000:]
@@ -118,6 +122,29 @@ def test_all_stages_train_with_dropout(results_of, name):
     results = results_of(name, "paper")
     assert results["stages/step"] == 12 and results["stages/losses"].shape == (12,)
     assert np.isfinite(results["stages/losses"]).all()
+
+
+@on_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_clipping_sees_the_gradient_without_its_loss_scale(results_of, name):
+    for backend_name in (name, "tensorflow"):
+        np.testing.assert_allclose(results_of(backend_name, "paper")["clipped"], 0.01, rtol=1e-2)
+
+
+EPOCHS = tuple(f"epoch:{paper}" for paper in kdepth.list_papers())
+
+
+@on_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", kdepth.list_papers())
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_epoch_of_every_paper_has_the_losses_of_tensorflow(results_of, name, paper):
+    mine, theirs = results_of(name, *EPOCHS), results_of("tensorflow", *EPOCHS)
+    assert mine[f"{paper}/step"] == theirs[f"{paper}/step"] > 2
+    np.testing.assert_allclose(mine[f"{paper}/losses"], theirs[f"{paper}/losses"], rtol=1e-4)
+    values = theirs[f"{paper}/before"]
+    np.testing.assert_allclose(mine[f"{paper}/before"], values, atol=1e-5 * np.abs(values).max())
 
 
 def command_status(name):

@@ -6,6 +6,7 @@ ends with status 1 and writes nothing.
 Example:
   python -m kdepth.export --run=runs/garg
   python -m kdepth.export --run=runs/garg --out=exports/garg --formats=tflite --nofloat16
+  python -m kdepth.export --run=runs/scdepth --part=pose
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from absl import logging
 from kdepth.errors import UserError
 from kdepth.exporters import FORMATS, PICTURES
 from kdepth.pictures import image_files
+from kdepth.runtime import PARTS
 
 # Facts of a run that its exported files carry along, where the run has them.
 RUN_FACTS = ("dataset", "split", "seed", "options", "protocol", "state", "versions")
@@ -37,6 +39,9 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         None,
         "Folder of the exported files; exports/<name of the run> if not given.",
         flag_values=flags,
+    )
+    absl_flags.DEFINE_enum(
+        "part", "depth", list(PARTS), "Which network; pose where there is one.", flag_values=flags
     )
     absl_flags.DEFINE_list(
         "formats", list(FORMATS), "What to write, separated by commas.", flag_values=flags
@@ -86,6 +91,7 @@ def main(flags: absl_flags.FlagValues) -> int:
             model,
             out,
             flags.formats,
+            part=flags.part,
             float16=flags.float16,
             pictures=pictures,
             pictures_source=source,

@@ -21,7 +21,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ import numpy as np
 from kdepth import quiet
 from kdepth.data.image import resize_image
 from kdepth.errors import UserError
+from kdepth.geometry import pose
 from kdepth.geometry.camera import Camera
 from kdepth.prediction import KINDS, QUANTITIES, Prediction, Rig
 
@@ -41,12 +42,14 @@ SAVEDMODEL_SUFFIX = "_savedmodel"
 SUFFIXES = ("_float16.tflite", ".tflite", ".onnx", SAVEDMODEL_SUFFIX)
 
 Network = Callable[[np.ndarray], np.ndarray]
-"""float32 images [B, h, w, 3] in [0, 1] at the network's size -> its output [B, h, w, 1]."""
+"""float32 images [B, h, w, C] in [0, 1] at the network's size -> its output [B, h, w, 1] or [B, N, 6]."""
+
+PARTS = ("depth", "pose")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelFacts:
-    """What must be known about a depth network to use it.
+    """What must be known about a depth network, or a pose network, to use it.
 
     Attributes:
         paper: its name on kdepth's command line.
@@ -54,9 +57,14 @@ class ModelFacts:
         height: rows of the network's input.
         image_width: columns of the network's input.
         resize: method of `kdepth.data.image.resize_image` that brings an image to that size.
-        output_name: "disparity" (fraction of the width), "inverse_depth" or "depth".
+        output_name: "disparity" (fraction of the width), "inverse_depth" or "depth"; "pose" of a
+            pose network.
         kind: "metric", "relative" or "disparity": what a prediction is once the camera is known.
         rig: the stereo rig of the training data, where there was one.
+        part: "depth" or "pose".
+        frames: how many frames a pose network looks at together, stacked on channels in time order;
+            of a depth network 1, or 2 if it looks at both views of a stereo pair, left and right.
+        target: place among them of the frame that its vectors start from.
     """
 
     paper: str
@@ -67,20 +75,27 @@ class ModelFacts:
     output_name: str
     kind: str
     rig: Rig | None = None
+    part: str = "depth"
+    frames: int = 1
+    target: int = 0
 
     @classmethod
-    def of_model(cls, model: Any) -> ModelFacts:
-        """Facts of a `kdepth.papers.base.DepthModel`."""
+    def of_model(cls, model: Any, part: str = "depth") -> ModelFacts:
+        """Facts of a `kdepth.papers.base.DepthModel`, or of its pose network."""
         height, image_width = model.image_size
+        is_pose = part == "pose"
         return cls(
             paper=model.paper,
             variant=model.variant,
             height=height,
             image_width=image_width,
             resize=model.resize,
-            output_name=model.output_name,
+            output_name="pose" if is_pose else model.output_name,
             kind=model.kind,
             rig=model.rig,
+            part=part,
+            frames=model.pose_frames if is_pose else model.depth_views,
+            target=model.pose_target if is_pose else 0,
         )
 
     @classmethod
@@ -101,12 +116,21 @@ class ModelFacts:
                 output_name=str(values["output_name"]),
                 kind=str(values["kind"]),
                 rig=None if rig is None else Rig(float(rig["baseline"]), float(rig["focal"])),
+                part=str(values.get("part", "depth")),
+                frames=int(values.get("frames", 1)),
+                target=int(values.get("target", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{source} is not a description of a kdepth model ({error!r})"
             ) from None
-        if facts.output_name not in QUANTITIES or facts.kind not in KINDS:
+        outputs = ("pose",) if facts.part == "pose" else QUANTITIES
+        if (
+            facts.output_name not in outputs
+            or facts.kind not in KINDS
+            or facts.part not in PARTS
+            or not 0 <= facts.target < max(facts.frames, 1)
+        ):
             raise UserError(
                 f"{source} names an output of unknown meaning: '{facts.output_name}',"
                 f" '{facts.kind}'"
@@ -118,8 +142,15 @@ class ModelFacts:
         return {**dataclasses.asdict(self), "rig": None if self.rig is None else self.rig._asdict()}
 
     @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the network's input."""
+        return self.height, self.image_width, 3 * self.frames
+
+    @property
     def unit(self) -> str:
         """Unit of the network's own output."""
+        if self.part == "pose":
+            return "relative, radians"
         if self.output_name == "disparity":
             return "fraction of the width"
         return "m" if self.kind == "metric" else "relative"
@@ -146,14 +177,7 @@ class DepthModel:
                 interpreter is not installed.
         """
         self.path = Path(path)
-        self.description = read_description(self.path)
-        self.facts = ModelFacts.from_dict(self.description, description_path(self.path))
-        recorded = self.description["files"][self.path.name].get("sha256")
-        if sha256(self.path) != recorded:
-            raise UserError(
-                f"{self.path} is not the file that {description_path(self.path).name} describes"
-                " (sha256 differs): it is truncated or was changed; copy both again or export again"
-            )
+        self.description, self.facts = _open_description(self.path, "depth")
         self._network = open_network(self.path, self.facts, threads)
 
     def __call__(
@@ -179,7 +203,7 @@ class DepthModel:
         """The network alone, at its own size.
 
         Args:
-            images: [B, h, w, 3] in [0, 1].
+            images: [B, h, w, 3] in [0, 1]; [B, h, w, 6] where `facts.frames` is 2: left and right.
 
         Returns:
             Its output, float32 [B, h, w, 1].
@@ -187,13 +211,71 @@ class DepthModel:
         Raises:
             UserError: if the images have another size.
         """
-        size = (self.facts.height, self.facts.image_width, 3)
+        size = self.facts.input_shape
         if images.ndim != 4 or images.shape[1:] != size:
             raise UserError(
-                f"{self.path} takes images [B, {size[0]}, {size[1]}, 3]; received"
+                f"{self.path} takes images [B, {size[0]}, {size[1]}, {size[2]}]; received"
                 f" {list(images.shape)}"
             )
         return self._network(np.asarray(images, np.float32))
+
+
+class PoseModel:
+    """An exported pose network: camera motion between frames of any size.
+
+    Attributes:
+        path: the file.
+        facts: what it is.
+        description: the whole of the JSON beside it.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        """Opens an exported pose network; arguments and errors as of `DepthModel`."""
+        self.path = Path(path)
+        self.description, self.facts = _open_description(self.path, "pose")
+        self._network = open_network(self.path, self.facts, threads)
+
+    def __call__(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Motion between consecutive frames.
+
+        Args:
+            frames: `facts.frames` images [H, W, 3] RGB in time order, uint8 or float in [0, 1].
+
+        Returns:
+            [N - 1, 4, 4] float64, T_{k+1 <- k}: takes points of frame k's camera to frame k + 1's.
+            Translations are in the units of the paper's relative depth.
+
+        Raises:
+            UserError: if there is another number of frames, or one is no image.
+        """
+        if len(frames) != self.facts.frames:
+            raise UserError(
+                f"{self.path} takes {self.facts.frames} frames at once; received {len(frames)}"
+            )
+        stacked = np.concatenate([prepare_image(self.facts, frame) for frame in frames], axis=-1)
+        vectors = np.asarray(self._network(stacked), np.float64)
+        return pose.consecutive(vectors, self.facts.target)[0]
+
+
+def _open_description(path: Path, part: str) -> tuple[dict[str, Any], ModelFacts]:
+    """The description and facts of an exported file that holds `part`.
+
+    Raises:
+        UserError: if the file or its description is missing, damaged or of something else.
+    """
+    description = read_description(path)
+    facts = ModelFacts.from_dict(description, description_path(path))
+    if facts.part != part:
+        raise UserError(
+            f"{path} holds a {facts.part} network, not a {part} network:"
+            f" open it with kdepth.runtime.{facts.part.capitalize()}Model"
+        )
+    if sha256(path) != description["files"][path.name].get("sha256"):
+        raise UserError(
+            f"{path} is not the file that {description_path(path).name} describes"
+            " (sha256 differs): it is truncated or was changed; copy both again or export again"
+        )
+    return description, facts
 
 
 def prepare_image(facts: ModelFacts, image: np.ndarray) -> np.ndarray:
@@ -237,7 +319,17 @@ def predict_image(
 
     Returns:
         A prediction [1, H, W]; metres from a stereo paper where `camera` is given.
+
+    Raises:
+        UserError: if the network needs both views of a stereo pair, or a camera is given but no
+            rig is known.
     """
+    if facts.frames != 1:
+        raise UserError(
+            f"this {facts.paper} model looks at both views of a stereo pair, so it cannot predict"
+            " from one picture; `evaluate` scores it on stereo data, and from a script it takes"
+            " both views (`predict_depth(..., stereo=)` of a run, `run` of an exported model)"
+        )
     rig = facts.rig if rig is None else rig
     if facts.output_name == "disparity" and camera is not None and rig is None:
         raise UserError(
@@ -345,10 +437,10 @@ def open_network(path: Path, facts: ModelFacts, threads: int | None = None) -> N
     except Exception as error:  # each interpreter has its own kinds of error for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path} cannot be opened as a model: {reason}") from None
-    if shape != (facts.height, facts.image_width, 3) or facts.output_name not in outputs:
+    if shape != facts.input_shape or facts.output_name not in outputs:
         raise UserError(
             f"{path} takes {list(shape)} and gives {sorted(outputs)}, but its description says"
-            f" {[facts.height, facts.image_width, 3]} and '{facts.output_name}': export again"
+            f" {list(facts.input_shape)} and '{facts.output_name}': export again"
         )
     return network
 

@@ -1,8 +1,8 @@
 """From a trained model to files that run elsewhere, each of them checked against the model.
 
-Only the depth network is exported, never the loss or the warp. `export_model` writes everything
-into a temporary folder beside its place, runs every file there against Keras, and moves the files
-into their place only if all agree. A new format is one module with a `write_...(model, path)`, a
+The depth network or the pose network is exported, never the loss or the warp. `export_model` writes
+everything into a temporary folder beside its place, runs every file there against Keras, and moves the files
+into their place only if all agree. A new format is one module with a `write_...(network, path)`, a
 line in `_plan` and a reader in `kdepth.runtime.open_network`.
 """
 
@@ -55,13 +55,14 @@ def export_model(
     folder: str | Path,
     formats: Iterable[str] = FORMATS,
     *,
+    part: str = "depth",
     float16: bool = True,
     name: str | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     pictures_source: str | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> list[Artefact]:
-    """Writes a model's depth network in several formats and verifies each against the model.
+    """Writes a model's depth or pose network in several formats and verifies each against the model.
 
     Writes `<folder>/<name>.tflite`, `<name>_float16.tflite`, `<name>.onnx`, `<name>_savedmodel/`
     and `<name>.json`, which describes them. Other files of an earlier export under that name stay
@@ -71,8 +72,9 @@ def export_model(
         model: a `kdepth.papers.base.DepthModel` on Keras's TensorFlow backend.
         folder: where the files go; made if missing.
         formats: some of `FORMATS`.
+        part: "depth", or "pose" of a paper that has a pose network.
         float16: with "tflite", also a file with float16 weights.
-        name: of the files; the folder's name by default.
+        name: of the files; the folder's name by default, followed by "_pose" for that part.
         pictures: [H, W, 3] images of any size, uint8 or float in [0, 1], to verify on; test
             patterns if None.
         pictures_source: where they are from, for the description.
@@ -83,7 +85,7 @@ def export_model(
         What was written.
 
     Raises:
-        UserError: for an unknown format, another Keras backend, or a missing package.
+        UserError: for an unknown format or part, another Keras backend, or a missing package.
         kdepth.exporters.verify.ParityError: if a file differs from the model or gives NaN; then
             nothing is written.
     """
@@ -91,9 +93,10 @@ def export_model(
 
     graph.require_tensorflow_backend()
     folder = Path(folder)
-    name = folder.resolve().name if name is None else name
+    network = graph.exported_network(model, part)
+    name = folder.resolve().name + ("" if part == "depth" else f"_{part}") if name is None else name
     plan = _plan(name, formats, float16)
-    model_facts = ModelFacts.of_model(model)
+    model_facts = ModelFacts.of_model(model, part)
     if pictures is None or len(pictures) == 0:
         pictures = verify.pattern_pictures(*model.image_size, count=PICTURES)
         pictures_source = "test patterns"
@@ -101,14 +104,14 @@ def export_model(
             "no pictures were given, so the export of %s is verified on test patterns", name
         )
     images = verify.prepare_pictures(model_facts, pictures)
-    reference = verify.keras_network(model)(images)
+    reference = verify.keras_network(network)(images)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as staging:
         artefacts = []
         for file_name, (format_name, precision, write) in plan.items():
             staged = Path(staging) / file_name
-            write(model, staged)
+            write(network, staged)
             result = verify.verify(staged, model_facts, images, reference, precision)
             artefacts.append(
                 Artefact(
@@ -179,7 +182,7 @@ def _plan(
             plan[f"{name}_float16.tflite"] = (
                 "tflite",
                 "float16",
-                lambda model, path: tflite.write_tflite(model, path, "float16"),
+                lambda network, path: tflite.write_tflite(network, path, "float16"),
             )
     if "onnx" in formats:
         plan[f"{name}.onnx"] = ("onnx", "float32", onnx.write_onnx)

@@ -1,11 +1,49 @@
-"""The one graph that every format is made from: a model's `depth_outputs`, traced."""
+"""The one graph that every format is made from: a model's `depth_outputs` or `pose_outputs`, traced."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from kdepth.errors import UserError
 from kdepth.runtime import INPUT_NAME
+
+
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """What is exported of a model: one function from images to one map or vector.
+
+    Attributes:
+        input_shape: rows, columns and channels of what it takes.
+        output_name: of what it returns.
+        output_shape: of one example.
+        outputs: images [B, *input_shape] in [0, 1] -> {output_name: [B, *output_shape]}.
+    """
+
+    input_shape: tuple[int, int, int]
+    output_name: str
+    output_shape: tuple[int, ...]
+    outputs: Callable[[Any], dict[str, Any]]
+
+
+def exported_network(model: Any, part: str = "depth") -> ExportedNetwork:
+    """The depth network or the pose network of a `kdepth.papers.base.DepthModel`.
+
+    Neither the loss nor the warp belongs to it.
+
+    Raises:
+        UserError: if the paper has no such network.
+    """
+    height, width = model.image_size
+    if part == "depth":
+        shape = (height, width, 3 * model.depth_views)
+        return ExportedNetwork(shape, model.output_name, (height, width, 1), model.depth_outputs)
+    if part != "pose" or model.pose_frames is None:
+        having = "depth" if model.pose_frames is None else "depth, pose"
+        raise UserError(f"--part={part}: {model.paper} has {having}")
+    frames = model.pose_frames
+    return ExportedNetwork((height, width, 3 * frames), "pose", (frames - 1, 6), model.pose_outputs)
 
 
 def require_tensorflow_backend() -> None:
@@ -25,32 +63,28 @@ def require_tensorflow_backend() -> None:
         )
 
 
-def depth_function(model: Any, batch: int | None) -> Any:
-    """A `tf.function` from float32 `image` [batch, H, W, 3] to {output_name: [batch, H, W, 1]}.
-
-    Only `model.depth_outputs` is traced, so neither the loss nor the warp gets into an export.
+def network_function(network: ExportedNetwork, batch: int | None) -> Any:
+    """A `tf.function` from float32 `image` [batch, H, W, C] to {output_name: [batch, ...]}.
 
     Args:
-        model: a `kdepth.papers.base.DepthModel`.
+        network: what is exported.
         batch: number of images, None for any.
     """
     import tensorflow as tf
 
-    height, width = model.image_size
-
     @tf.function(
         autograph=False,
-        input_signature=[tf.TensorSpec([batch, height, width, 3], tf.float32, name=INPUT_NAME)],
+        input_signature=[tf.TensorSpec([batch, *network.input_shape], tf.float32, name=INPUT_NAME)],
     )
-    def depth(image: Any) -> dict[str, Any]:
-        output = tf.cast(model.depth_outputs(image)[model.output_name], tf.float32)
-        return {model.output_name: tf.ensure_shape(output, [batch, height, width, 1])}
+    def run(image: Any) -> dict[str, Any]:
+        output = tf.cast(network.outputs(image)[network.output_name], tf.float32)
+        return {network.output_name: tf.ensure_shape(output, [batch, *network.output_shape])}
 
-    return depth
+    return run
 
 
-def frozen_function(model: Any, batch: int | None) -> Any:
-    """As `depth_function`, with the weights as constants in the graph.
+def frozen_function(network: ExportedNetwork, batch: int | None) -> Any:
+    """As `network_function`, with the weights as constants in the graph.
 
     Keras 3's variables do not survive the TFLite converter: it succeeds and the file returns NaN.
     Constants do.
@@ -58,16 +92,16 @@ def frozen_function(model: Any, batch: int | None) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    traced = depth_function(model, batch).get_concrete_function()
+    traced = network_function(network, batch).get_concrete_function()
     frozen = convert_variables_to_constants_v2(traced)
     (spec,) = traced.structured_input_signature[0] or traced.structured_input_signature[1].values()
 
     @tf.function(autograph=False, input_signature=[spec])
-    def depth(image: Any) -> dict[str, Any]:
+    def run(image: Any) -> dict[str, Any]:
         output = tf.nest.flatten(frozen(image))[0]
-        return {model.output_name: tf.ensure_shape(output, [batch, *model.image_size, 1])}
+        return {network.output_name: tf.ensure_shape(output, [batch, *network.output_shape])}
 
-    return depth
+    return run
 
 
 def save_with_signature(function: Any, variables: Any, folder: str) -> None:
@@ -82,7 +116,7 @@ def save_with_signature(function: Any, variables: Any, folder: str) -> None:
 
     module = tf.Module()
     module.weights = list(variables)
-    module.depth = function
+    module.network = function
     tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from kdepth.errors import UserError
-from kdepth.exporters.graph import depth_function
+from kdepth.exporters.graph import ExportedNetwork, network_function
 from kdepth.files import atomic_path
 
 OPSET = 17
 BATCH = "batch"
 
 
-def write_onnx(model: Any, path: Path) -> None:
-    """Writes a model's depth network as an ONNX file.
+def write_onnx(network: ExportedNetwork, path: Path) -> None:
+    """Writes a network as an ONNX file.
 
-    It takes `image` [batch, H, W, 3] float32 RGB in [0, 1] and returns the output by name.
+    It takes `image` [batch, H, W, C] float32 RGB in [0, 1] and returns the output by name.
 
     Args:
-        model: a `kdepth.papers.base.DepthModel`.
+        network: from `exported_network`.
         path: the file.
 
     Raises:
@@ -33,7 +32,7 @@ def write_onnx(model: Any, path: Path) -> None:
             f"ONNX export needs tf2onnx and onnx ({error}): pip install tf2onnx onnx"
         ) from None
 
-    function = depth_function(model, batch=None)
+    function = network_function(network, batch=None)
     graph, _ = tf2onnx.convert.from_function(
         function, input_signature=list(function.input_signature), opset=OPSET
     )

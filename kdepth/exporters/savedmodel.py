@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from kdepth.exporters.graph import depth_function, save_with_signature
+from kdepth.exporters.graph import ExportedNetwork, network_function, save_with_signature
 
 
-def write_savedmodel(model: Any, folder: Path) -> None:
-    """Writes a model's depth network as a SavedModel.
+def write_savedmodel(network: ExportedNetwork, folder: Path) -> None:
+    """Writes a network as a SavedModel.
 
-    Its signature `serving_default` takes `image` [None, H, W, 3] float32 RGB in [0, 1] and returns
+    Its signature `serving_default` takes `image` [None, H, W, C] float32 RGB in [0, 1] and returns
     the output by name.
 
     Args:
-        model: a `kdepth.papers.base.DepthModel`.
+        network: from `exported_network`.
         folder: of the SavedModel; must not exist.
     """
-    function = depth_function(model, batch=None)
+    function = network_function(network, batch=None)
     # What the trace really reads, as TensorFlow's own variables: no Keras wrapper, no loss counter,
-    # no pose network.
+    # no other network.
     variables = function.get_concrete_function().graph.variables
     save_with_signature(function, variables, str(folder))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from kdepth.exporters.graph import ExportedNetwork
 from kdepth.runtime import ModelFacts, Network, open_network, prepare_image
 
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2}
@@ -56,14 +56,14 @@ def parity(values: np.ndarray, reference: np.ndarray) -> float:
     return largest / scale if scale > 0.0 else float("inf")
 
 
-def keras_network(model: Any) -> Network:
-    """A Keras model as a function of arrays, like those of `kdepth.runtime`."""
+def keras_network(network: ExportedNetwork) -> Network:
+    """What Keras computes, as a function of arrays, like those of `kdepth.runtime`."""
     import tensorflow as tf
 
-    def network(images: np.ndarray) -> np.ndarray:
-        return np.asarray(model.depth_outputs(tf.constant(images, tf.float32))[model.output_name])
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(network.outputs(tf.constant(images, tf.float32))[network.output_name])
 
-    return network
+    return run
 
 
 def verify(
@@ -74,8 +74,8 @@ def verify(
     Args:
         path: the artefact.
         facts: of the model.
-        images: float32 [N, h, w, 3] in [0, 1], run as one batch.
-        reference: the Keras model's output for them, [N, h, w, 1].
+        images: float32 [N, h, w, C] in [0, 1], run as one batch.
+        reference: the Keras model's output for them, [N, ...].
         precision: "float32" or "float16"; chooses the tolerance.
 
     Returns:
@@ -112,8 +112,12 @@ def verify(
 
 
 def prepare_pictures(facts: ModelFacts, pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures [H, W, 3] of any sizes, uint8 or float in [0, 1], as one batch [N, h, w, 3]."""
-    return np.concatenate([prepare_image(facts, picture) for picture in pictures])
+    """Pictures [H, W, 3] of any sizes, uint8 or float in [0, 1], as one batch [N, h, w, C].
+
+    A pose network gets each picture with those that follow it, after the last one the first.
+    """
+    images = np.concatenate([prepare_image(facts, picture) for picture in pictures])
+    return np.concatenate([np.roll(images, -k, axis=0) for k in range(facts.frames)], axis=-1)
 
 
 def pattern_pictures(height: int, width: int, count: int = 4, seed: int = 0) -> list[np.ndarray]:

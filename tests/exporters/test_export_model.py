@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,8 +139,9 @@ def test_savedmodel_has_variables_and_any_batch(exported):
 def test_no_warp_and_no_randomness_in_any_graph(exported, model):
     import onnx
 
-    operators = graph.operator_names(graph.depth_function(model, None))
-    operators |= graph.operator_names(graph.frozen_function(model, 1))
+    network = graph.exported_network(model)
+    operators = graph.operator_names(graph.network_function(network, None))
+    operators |= graph.operator_names(graph.frozen_function(network, 1))
     operators |= {node.op_type for node in onnx.load(str(exported.folder / "tiny.onnx")).graph.node}
     assert "Conv2D" in operators and "Conv" in operators
     assert not {name for name in operators if "Resampler" in name or "Random" in name}
@@ -164,19 +166,17 @@ def leaves_nothing(folder: Path) -> bool:
 def test_a_file_that_differs_is_refused_and_nothing_is_left(damage, model, tmp_path, monkeypatch):
     right = tflite.write_tflite
 
-    def write_wrong(model, path, precision="float32"):
+    def write_wrong(network, path, precision="float32"):
         if damage == "not a model":
             path.write_bytes(b"TFL3 but nothing behind it")
         else:
             factor = float("nan") if damage == "NaN" else 1.001
-            wrong = SimpleNamespace(
-                image_size=model.image_size,
-                output_name=model.output_name,
-                depth_outputs=lambda images: {
-                    "disparity": factor * model.depth_outputs(images)["disparity"]
-                },
-            )
-            right(wrong, path, precision)
+            outputs = network.outputs
+
+            def wrong(images):
+                return {"disparity": factor * outputs(images)["disparity"]}
+
+            right(dataclasses.replace(network, outputs=wrong), path, precision)
 
     monkeypatch.setattr(tflite, "write_tflite", write_wrong)
     expected = {

@@ -20,7 +20,7 @@ Sample = dict[str, tf.Tensor]
 
 _IMAGES = ("image", "stereo", "sources")
 # Streams of the functions below; changing a number changes every augmented sample.
-_FLIP, _COLOUR, _JITTER, _ZOOM = 1, 2, 3, 4
+_FLIP, _COLOUR, _JITTER, _ZOOM, _ROTATE, _TRANSLATE = 1, 2, 3, 4, 5, 6
 # Mirroring x -> -x on both sides of a 4x4 motion changes these signs.
 _MIRRORED_MOTION = np.outer([-1, 1, 1, 1], [-1, 1, 1, 1]).astype(np.float32)
 
@@ -179,6 +179,101 @@ def scale_crop(
                 resized, tf.cast(x, tf.float32), tf.cast(y, tf.float32)
             )
     return result
+
+
+def rotate(sample: Sample, seed: tf.Tensor, degrees: float) -> Sample:
+    """Turns image and depth about the image's centre by U[-degrees, degrees], as a camera that rolls.
+
+    The image is interpolated and continued by its border; depth is taken nearest, and what comes in
+    from outside is 0 (not measured).
+
+    Args:
+        sample: `image` and, if wanted, `depth`; nothing that depends on how the camera is held.
+        seed: [2].
+        degrees: largest angle.
+
+    Source: Eigen 2014, section 3.4 (5 degrees, NYU).
+    """
+    held = sorted({"stereo", "sources", "intrinsics"} & set(sample))
+    if held:
+        raise ValueError(f"`rotate` is for an image and its depth; received also {held}")
+    height, width = sample["image"].shape[:2]
+    angle = _draw(seed, _ROTATE, (), -degrees, degrees) * (np.pi / 180.0)
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x, y = tf.meshgrid(tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32))
+    x, y = x - middle_x, y - middle_y
+    from_x = tf.cos(angle) * x + tf.sin(angle) * y + middle_x
+    from_y = tf.cos(angle) * y - tf.sin(angle) * x + middle_y
+    result = dict(sample)
+    result["image"] = _bilinear(sample["image"], from_x, from_y)
+    if "depth" in sample:
+        nearest_x, nearest_y = tf.floor(from_x + 0.5), tf.floor(from_y + 0.5)
+        inside_x = (nearest_x >= 0) & (nearest_x < width)
+        inside = (inside_x & (nearest_y >= 0) & (nearest_y < height))[..., None]
+        depth = _at(sample["depth"], nearest_x, nearest_y)
+        result["depth"] = tf.where(inside, depth, tf.zeros_like(depth))
+    return result
+
+
+def translate(sample: Sample, seed: tf.Tensor, height: int, width: int) -> Sample:
+    """Moves a random window of `height` x `width` into the middle of the picture.
+
+    A network that crops the middle then sees a random crop, while sizes stay what they are.
+    Intrinsics follow; what comes in from outside the picture, beyond the window, is 0.
+
+    Args:
+        sample: any.
+        seed: [2].
+        height: rows of the window, at most the picture's.
+        width: columns of the window.
+    """
+    full_height, full_width = sample["image"].shape[:2]
+    rows, columns = full_height - height, full_width - width
+    if rows < 0 or columns < 0:
+        raise ValueError(
+            f"the window, {height}x{width}, must fit into the picture, {full_height}x{full_width}"
+        )
+    at_y, at_x = tf.unstack(_draw(seed, _TRANSLATE, [2]))
+    # How far the picture moves up and left; by nothing the middle itself is the window.
+    y = tf.cast(at_y * (rows + 1), tf.int32) - rows // 2
+    x = tf.cast(at_x * (columns + 1), tf.int32) - columns // 2
+
+    def moved(image: tf.Tensor) -> tf.Tensor:
+        around = [[0, 0]] * (image.shape.rank - 3) + [[rows, rows], [columns, columns], [0, 0]]
+        first_y, first_x = rows + y, columns + x
+        shifted = tf.pad(image, around)[
+            ..., first_y : first_y + full_height, first_x : first_x + full_width, :
+        ]
+        return tf.ensure_shape(shifted, image.shape)
+
+    result = _map_images(sample, moved)
+    if "depth" in sample:
+        result["depth"] = moved(sample["depth"])
+    for key in ("intrinsics", "stereo_intrinsics"):
+        if key in sample:
+            result[key] = camera.crop_matrix(
+                sample[key], tf.cast(x, tf.float32), tf.cast(y, tf.float32)
+            )
+    return result
+
+
+def _bilinear(image: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Samples an image [H, W, C] at [h, w] pixel coordinates; its border goes on outside."""
+    height, width = image.shape[:2]
+    x, y = tf.clip_by_value(x, 0.0, width - 1.0), tf.clip_by_value(y, 0.0, height - 1.0)
+    left, top = tf.floor(x), tf.floor(y)
+    share_x, share_y = (x - left)[..., None], (y - top)[..., None]
+    above = _at(image, left, top) * (1 - share_x) + _at(image, left + 1, top) * share_x
+    below = _at(image, left, top + 1) * (1 - share_x) + _at(image, left + 1, top + 1) * share_x
+    return above * (1 - share_y) + below * share_y
+
+
+def _at(image: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Pixels of [H, W, C] at whole coordinates [h, w], the nearest ones for those outside."""
+    height, width, channels = image.shape
+    column = tf.clip_by_value(tf.cast(x, tf.int32), 0, width - 1)
+    row = tf.clip_by_value(tf.cast(y, tf.int32), 0, height - 1)
+    return tf.gather(tf.reshape(image, [height * width, channels]), row * width + column)
 
 
 def _with_focal_of(matrix: tf.Tensor, original: tf.Tensor) -> tf.Tensor:

@@ -244,3 +244,77 @@ def test_one_seed_serves_all_functions_independently():
         factors.append(coloured["image"][0, -1].numpy())
     correlation = np.corrcoef(np.column_stack([flips, factors]).T)[0, 1:]
     assert np.abs(correlation).max() < 0.25
+
+
+def depth_sample() -> dict[str, tf.Tensor]:
+    return {"image": images(1), "depth": 5 + 10 * images(3)[..., :1], "index": tf.constant(7)}
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_turned_picture_and_its_depth(number):
+    sample = depth_sample()
+    # The angle, found from where a ramp's values come from.
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    ramps = tf.constant(np.stack([x, y, np.ones_like(x)], -1), tf.float32)
+    come_from = augment.rotate({"image": ramps}, seed(number, 2), 20.0)["image"].numpy()
+    middle = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    here = np.stack([x, y], -1) - middle
+    inner = (abs(here[..., 0]) < 9) & (abs(here[..., 1]) < 9)
+    there = come_from[..., :2][inner] - middle
+    fit = np.linalg.lstsq(here[inner], there, rcond=None)[0]
+    angle = np.arctan2(fit[1, 0], fit[0, 0])
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    np.testing.assert_allclose(fit, turned, atol=1e-4)
+    assert 1e-3 < abs(angle) <= np.radians(20)
+
+    result = augment.rotate(sample, seed(number, 2), 20.0)
+    exact = here @ turned + middle
+    at = np.floor(exact + 0.5).astype(int)
+    inside = ((at >= 0) & (at < [WIDTH, HEIGHT])).all(-1)
+    certain = (abs(exact + 0.5 - np.round(exact + 0.5)) > 1e-3).all(-1)
+    column, row = np.clip(at, 0, [WIDTH - 1, HEIGHT - 1]).transpose(2, 0, 1)
+    expected = np.where(inside, sample["depth"].numpy()[row, column, 0], 0)
+    np.testing.assert_array_equal(result["depth"].numpy()[..., 0][certain], expected[certain])
+    assert certain.mean() > 0.98 and inside.mean() > 0.7
+    assert abs(angle) < 0.05 or not inside.all()
+    assert result["image"].shape == sample["image"].shape
+    assert result["image"].numpy().min() >= 0 and result["image"].numpy().max() <= 1
+    assert result["index"] == 7
+
+
+def test_turning_by_nothing_is_the_identity():
+    same(augment.rotate(depth_sample(), seed(), 0.0), depth_sample(), atol=1e-6)
+
+
+def test_what_depends_on_how_the_camera_is_held_is_not_turned():
+    for sample in (video_sample(), stereo_sample()):
+        with pytest.raises(ValueError, match="rotate"):
+            augment.rotate(sample, seed(), 5.0)
+
+
+@hypothesis.given(SEEDS)
+def test_a_translated_picture_has_a_random_window_in_its_middle(numbers):
+    rows, columns = 19, 36  # 5 and 4 less than the picture
+    sample = {**video_sample(), "image": ramp(LEFT)}
+    moved = augment.translate(sample, seed(*numbers), rows, columns)
+    assert {k: v.shape for k, v in moved.items()} == {k: v.shape for k, v in sample.items()}
+    window = slice(2, 2 + rows), slice(2, 2 + columns)
+    camera = Camera.from_matrix(moved["intrinsics"].numpy(), WIDTH, HEIGHT)
+    np.testing.assert_allclose(moved["image"][window], ramp(camera).numpy()[window], atol=1e-5)
+    y, x = int(round(LEFT.cy - camera.cy)), int(round(LEFT.cx - camera.cx))
+    assert -2 <= y <= 3 and -2 <= x <= 2
+    whole = slice(2 + y, 2 + y + rows), slice(2 + x, 2 + x + columns)
+    np.testing.assert_array_equal(moved["depth"][window], sample["depth"].numpy()[whole])
+    np.testing.assert_array_equal(
+        moved["sources"].numpy()[(slice(None), *window)],
+        sample["sources"].numpy()[(slice(None), *whole)],
+    )
+    # Depth that comes in from outside is not measured.
+    assert (moved["depth"].numpy() == 0).sum() == HEIGHT * WIDTH - (HEIGHT - abs(y)) * (
+        WIDTH - abs(x)
+    )
+
+
+def test_a_window_larger_than_the_picture():
+    with pytest.raises(ValueError, match="must fit"):
+        augment.translate(video_sample(), seed(), HEIGHT + 1, WIDTH)

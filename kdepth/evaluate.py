@@ -61,6 +61,13 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             "else the data's.",
             flag_values=flags,
         )
+        absl_flags.DEFINE_bool(
+            "postprocess",
+            None,
+            "Blend the predictions of the image and of its mirror image, other than the run does "
+            "(papers that have it: monodepth).",
+            flag_values=flags,
+        )
     cli.define_data_flags(flags, dataset=None)
     absl_flags.DEFINE_integer(
         "limit", None, "Score only the first so many images.", lower_bound=1, flag_values=flags
@@ -128,6 +135,10 @@ def main(flags: absl_flags.FlagValues) -> int:
     given = [name for name in ("run", "model", "predictions") if flags[name].value]
     if len(given) != 1:
         raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
+    if flags.postprocess is not None and not flags.run:
+        raise UserError(
+            "--postprocess is for --run; exported models and predictions are as they are"
+        )
     info = _run_info(flags)
     test, protocol = _test_data(flags, info)
     train = _training_data(flags, info, test)
@@ -148,7 +159,7 @@ def main(flags: absl_flags.FlagValues) -> int:
         width=system.size[1],
         resize=system.resize,
         limit=flags.limit,
-        stereo=flags.photometric,
+        stereo=flags.photometric or system.stereo,
     )
     with _bar(number, "image", "scoring") as bar:
         scores = scoring.score(
@@ -271,22 +282,24 @@ def _open_system(flags: absl_flags.FlagValues, info: dict[str, Any], count: int)
     import kdepth
 
     folder = Path(flags.run)
-    trained = kdepth.load_run(folder)
+    asked = {} if flags.postprocess is None else {"postprocess": flags.postprocess}
+    trained = kdepth.load_run(folder, **asked)
+    mark = "" if not asked else "+postprocess" if flags.postprocess else "-postprocess"
     system = systems.from_network(
-        flags.name or folder.resolve().name,
+        flags.name or folder.resolve().name + mark,
         runtime.ModelFacts.of_model(trained),
         lambda images: trained.predict_depth(images).values,
         flags.rig_baseline,
     )
-    system.row.update(_run_row(folder, info))
+    system.row.update(_run_row(folder, info, asked))
     return system
 
 
-def _run_row(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
-    """What the table keeps of a run's description."""
+def _run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What the table keeps of a run's description, and of the options that were asked for now."""
     from kdepth.training.runs import Run
 
-    options = info.get("options") or {}
+    options = {**(info.get("options") or {}), **asked}
     flags_file = Run(folder).flags
     digest = (
         hashlib.sha256(flags_file.read_bytes()).hexdigest()[:12] if flags_file.is_file() else ""

@@ -74,6 +74,7 @@ class FakeModel:
 
     paper, variant, resize, output_name, kind = "garg", "paper", "area", "disparity", "metric"
     image_size = (HEIGHT // 2, WIDTH // 2)
+    depth_views = 1
     rig = Rig(BASELINE, FOCAL / WIDTH)
     frame = 0
 

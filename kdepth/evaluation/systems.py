@@ -31,6 +31,7 @@ class System:
         size: rows and columns of its input.
         resize: method that brings images there.
         rig: the stereo rig that its disparities stand for, where it knows one.
+        stereo: whether it looks at the right view too.
         row: facts for the results table.
     """
 
@@ -40,6 +41,7 @@ class System:
     size: tuple[int, int] = _ANY_SIZE
     resize: str = "area"
     rig: Rig | None = None
+    stereo: bool = False
     row: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,7 +56,8 @@ def from_network(
     Args:
         name: for the table.
         facts: about the network.
-        network: images float32 [B, h, w, 3] in [0, 1] -> its raw output [B, h, w] or [B, h, w, 1].
+        network: images float32 [B, h, w, 3] in [0, 1] -> its raw output [B, h, w] or [B, h, w, 1];
+            where the facts say two frames, [B, h, w, 6]: left and right views.
         rig_baseline: metres, in the place of the training rig's.
 
     Returns:
@@ -64,9 +67,11 @@ def from_network(
         UserError: if the baseline is not positive.
     """
     kind = "disparity" if facts.output_name == "disparity" else facts.kind
+    views = ("image", "stereo")[: facts.frames]
 
     def predict(samples: Sequence[Sample]) -> list[Prediction]:
-        values = np.asarray(network(np.stack([sample["image"] for sample in samples])), np.float32)
+        images = [np.concatenate([sample[view] for view in views], -1) for sample in samples]
+        values = np.asarray(network(np.stack(images)), np.float32)
         values = values.reshape(len(samples), 1, *values.shape[1:3])
         return [Prediction(**{facts.output_name: v}, kind=kind, unit=facts.unit) for v in values]
 
@@ -77,6 +82,7 @@ def from_network(
         size=(facts.height, facts.image_width),
         resize=facts.resize,
         rig=_rig(rig_baseline, facts.rig),
+        stereo="stereo" in views,
         row={
             "paper": facts.paper,
             "variant": facts.variant,

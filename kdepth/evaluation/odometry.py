@@ -1,0 +1,88 @@
+"""Camera motion against the truth: trajectories of snippets, up to one unknown scale.
+
+A motion is T_{k+1 <- k}, from frame k's camera coordinates to frame k + 1's, as
+`DepthModel.predict_pose` returns it; a trajectory holds each camera's place in the first one's frame.
+NumPy only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SNIPPET = 5  # frames
+
+
+def trajectory(motions: np.ndarray) -> np.ndarray:
+    """Where each camera is, seen from the first.
+
+    Args:
+        motions: [..., N - 1, 4, 4] T_{k+1 <- k}.
+
+    Returns:
+        [..., N, 4, 4] camera k -> camera 0; the first is the identity.
+    """
+    motions = np.asarray(motions, np.float64)
+    poses = [np.broadcast_to(np.eye(4), (*motions.shape[:-3], 4, 4))]
+    for k in range(motions.shape[-3]):
+        poses.append(poses[-1] @ np.linalg.inv(motions[..., k, :, :]))
+    return np.stack(poses, axis=-3)
+
+
+def snippet_ate(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Absolute trajectory error of one snippet after one scale is fitted.
+
+    Both start at the origin, so the first frame's error is always 0 and still counts as a frame.
+
+    Args:
+        predicted: [N, 4, 4] trajectory in any unit.
+        truth: [N, 4, 4] trajectory in metres.
+
+    Returns:
+        sqrt(sum |s p - g|^2) / N metres, with s = sum(g . p) / sum(p . p).
+
+    Source: Zhou 2017's released evaluation (its norm is divided by N, not by sqrt(N)).
+    """
+    p = predicted[:, :3, 3] - predicted[:1, :3, 3]
+    g = truth[:, :3, 3] - truth[:1, :3, 3]
+    square = float(np.sum(p * p))
+    scale = float(np.sum(g * p)) / square if square > 0 else 0.0
+    return float(np.sqrt(np.sum((scale * p - g) ** 2)) / len(p))
+
+
+def ate(predicted: np.ndarray, truth: np.ndarray, frames: int = SNIPPET) -> tuple[float, float]:
+    """Mean and standard deviation of `snippet_ate` over all snippets of a sequence.
+
+    Args:
+        predicted: [M, 4, 4] motions of a sequence of M + 1 frames.
+        truth: [M, 4, 4] true motions.
+        frames: of a snippet; one starts at every frame that has as many after it.
+
+    Returns:
+        Metres.
+
+    Raises:
+        ValueError: if the sequences differ in length or are shorter than a snippet.
+    """
+    if len(predicted) != len(truth) or len(truth) < frames - 1:
+        raise ValueError(
+            f"`predicted` and `truth` must have one length of at least {frames - 1};"
+            f" received {len(predicted)} and {len(truth)}"
+        )
+    errors = [
+        snippet_ate(
+            trajectory(predicted[i : i + frames - 1]), trajectory(truth[i : i + frames - 1])
+        )
+        for i in range(len(truth) - frames + 2)
+    ]
+    return float(np.mean(errors)), float(np.std(errors))
+
+
+def forward_speed(motions: np.ndarray) -> np.ndarray:
+    """Distance driven along the camera's axis from each frame to the next, [M], in the motions' unit."""
+    return np.linalg.inv(np.asarray(motions, np.float64))[..., 2, 3]
+
+
+def yaw_rate(motions: np.ndarray) -> np.ndarray:
+    """Turn to the right from each frame to the next, [M] radians."""
+    turned = np.linalg.inv(np.asarray(motions, np.float64))  # the next camera's axes in this one's
+    return np.arctan2(turned[..., 0, 2], turned[..., 2, 2])

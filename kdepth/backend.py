@@ -414,7 +414,9 @@ def set_learning_rate_multipliers(optimizer: Any, multiplier_of: Callable[[str],
 def variable_path(variable: Any) -> str:
     """The variable's path from its network's layer on: `conv1/kernel`, the same on every stack."""
     path = variable.path if hasattr(variable, "path") else variable.name.split(":")[0]
-    return "/".join(path.split("/")[-2:])
+    # Under a strategy the other replicas' copies are called `conv1/kernel/replica_1`.
+    names = [name for name in path.split("/") if not name.startswith("replica_")]
+    return "/".join(names[-2:])
 
 
 def compiled(function: Callable) -> Callable:

@@ -273,3 +273,27 @@ def test_a_stage_starts_a_fresh_optimizer_at_its_rate():
     model.enter_stage("L10")  # the paper's rates: 0.01, then 0.001
     np.testing.assert_allclose(float(np.asarray(model.optimizer.learning_rate)), 0.05, rtol=1e-6)
     assert int(np.asarray(model.optimizer.iterations)) == 0
+
+
+def test_two_replicas_learn_at_the_same_rates_of_their_own(two_replicas):
+    """Each replica's copy of a variable finds its multiplier: Keras names the copies differently."""
+    moved = []
+    for replicas in (tf.distribute.get_strategy(), two_replicas):
+        with replicas.scope():
+            model = Toy(dropout=0.0)
+            model.learning_rate_multiplier = lambda path: {
+                "head/kernel": 0.1,
+                "conv/kernel": 3.0,
+            }.get(path, 1.0)
+            model.compile(keras.optimizers.Adam(0.01))
+        before = part_weights(model.parts()["depth"])
+        model.fit(dataset(batches(1)), verbose=0)
+        moved.append({k: v - before[k] for k, v in part_weights(model.parts()["depth"]).items()})
+        copies = getattr(model.trainable_variables[0], "value", model.trainable_variables[0])
+        for copy in getattr(copies, "values", ()):
+            np.testing.assert_array_equal(copy.numpy(), copies.values[0].numpy())
+    one, two = moved
+    assert np.abs(one["head/kernel"]).max() == pytest.approx(0.001, rel=0.05)
+    assert np.abs(one["conv/kernel"]).max() == pytest.approx(0.03, rel=0.05)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-6, err_msg=name)

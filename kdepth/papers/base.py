@@ -289,6 +289,10 @@ class DepthModel(keras.Model):
         if hasattr(x, "element_spec") and not args:
             # A `tf.data.Dataset` shuffles by itself; Keras 3 warns unless it is told so.
             kwargs.setdefault("shuffle", False)
+        if backend.BACKEND == "tensorflow" and getattr(self, "optimizer", None) is not None:
+            # A step that creates variables is traced twice, which takes a minute for some papers.
+            with self.distribute_strategy.scope():
+                self.build_optimizer()
         return super().fit(x, *args, **kwargs)
 
     @property

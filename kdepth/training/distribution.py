@@ -67,7 +67,16 @@ def _mirrored(devices: tuple[str, ...]) -> Any:
     """
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(list(devices))
+    # Collectives on logical CPUs wait for each other inside TensorFlow's few threads, and a network
+    # with many synchronised batch norms hangs; plain sums on one device do not. Their gradient is
+    # given by `all_reduce`; `stop_gradient` keeps TensorFlow from looking for it through all of the
+    # other replica's graph, again for every sum.
+    reduction = None
+    if all(device.startswith("CPU") for device in devices):
+        reduction = tf.distribute.ReductionToOneDevice(
+            accumulation_fn=lambda values: tf.stop_gradient(tf.add_n(values))
+        )
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
 def _logical_cpus(count: int) -> tuple[str, ...]:

@@ -60,6 +60,13 @@ def results_of(tiny_world, tiny_video, weights, tmp_path_factory):
             world = tiny_video if variants[0].startswith("epoch:") else tiny_world
             command = [sys.executable, SCRIPT, world, weights, out, *variants]
             environment = {**os.environ, "KERAS_BACKEND": name}
+            if (
+                name == "jax"
+            ):  # a step runs a few times only, so most of the time goes into compiling
+                quick = (
+                    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+                )
+                environment["XLA_FLAGS"] = quick
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr[-3000:]
             with np.load(out) as file:

@@ -290,7 +290,7 @@ class DepthModel(keras.Model):
             # A `tf.data.Dataset` shuffles by itself; Keras 3 warns unless it is told so.
             kwargs.setdefault("shuffle", False)
         if backend.BACKEND == "tensorflow" and getattr(self, "optimizer", None) is not None:
-            # A step that creates variables is traced twice, which takes a minute for some papers.
+            # A step that creates variables is traced twice, and tracing is most of what a start costs.
             with self.distribute_strategy.scope():
                 self.build_optimizer()
         return super().fit(x, *args, **kwargs)

@@ -67,10 +67,9 @@ def _mirrored(devices: tuple[str, ...]) -> Any:
     """
     import tensorflow as tf
 
-    # Collectives on logical CPUs wait for each other inside TensorFlow's few threads, and a network
-    # with many synchronised batch norms hangs; plain sums on one device do not. Their gradient is
-    # given by `all_reduce`; `stop_gradient` keeps TensorFlow from looking for it through all of the
-    # other replica's graph, again for every sum.
+    # With collectives SC-Depth's step, full of synchronised batch norms, hung on logical CPUs; with
+    # plain sums on one device it does not. Their gradient is given by `all_reduce`; `stop_gradient`
+    # keeps TensorFlow from walking the other replica's whole graph, again for every sum.
     reduction = None
     if all(device.startswith("CPU") for device in devices):
         reduction = tf.distribute.ReductionToOneDevice(

@@ -20,8 +20,8 @@ from kdepth.networks.weights import part_weights  # noqa: E402
 from kdepth.papers import list_papers, paper_class  # noqa: E402
 from kdepth.papers.base import option_names  # noqa: E402
 from kdepth.train import paper_options  # noqa: E402
-from tests.papers.two_replicas import SMALL, one_and_two_replicas_agree  # noqa: E402
 
+SMALL = {"height": 128, "image_width": 128, "width": 0.05, "seed": 5}  # a size that all can take
 # Frame by frame, SC-Depth's seven calls of a ResNet take a minute to trace.
 FASTER = {"scdepth": {"joint_calls": True}}
 every_paper = pytest.mark.parametrize("paper", list_papers())
@@ -66,8 +66,7 @@ def test_learns_one_batch_in_every_stage(paper, tiny_video):
 
 
 # Known defect: on two logical CPUs SC-Depth's step, seven calls of ResNets with synchronised batch norm,
-# corrupts memory inside TensorFlow where two threads work in one operation, and would take the whole
-# test process with it.
+# corrupts memory inside TensorFlow with oneDNN, and would take the whole test process with it.
 _CRASHES = pytest.mark.xfail(run=False, reason="SC-Depth on two logical CPUs crashes in TensorFlow")
 
 
@@ -77,7 +76,22 @@ _CRASHES = pytest.mark.xfail(run=False, reason="SC-Depth on two logical CPUs cra
 )
 def test_two_replicas_train_as_one(paper, tiny_video, two_replicas):
     """With augmentation, dropout, batch norm, masks and clipping as they are by default."""
-    one_and_two_replicas_agree(paper, tiny_video, two_replicas)
+    found = []
+    for replicas in (tf.distribute.get_strategy(), two_replicas):
+        with replicas.scope():
+            model = kdepth.create(paper, **SMALL)
+            model.compile(keras.optimizers.Adam(1e-4), clip_norm=1.0)
+        history = model.fit(data_of(model, tiny_video), epochs=1, verbose=0).history
+        found.append((history, all_weights(model)))
+    (one_history, one), (two_history, two) = found
+    for name, values in one_history.items():
+        # Rounding grows in a network that normalises by the statistics of two small images.
+        tolerance = 2e-4 if paper == "scdepth" else 1e-5
+        np.testing.assert_allclose(
+            two_history[name], values, rtol=tolerance, atol=1e-7, err_msg=name
+        )
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
@@ -108,8 +122,7 @@ def run_of(tiny_video, tmp_path_factory):
     return run
 
 
-# Garg's stops, more of them, are in tests/training/test_train.py.
-@pytest.mark.parametrize("paper", [paper for paper in list_papers() if paper != "garg"])
+@every_paper
 @pytest.mark.slow
 def test_a_run_that_is_stopped_inside_and_between_stages_ends_bit_equal(
     paper, run_of, tiny_video, tmp_path

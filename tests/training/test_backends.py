@@ -19,6 +19,8 @@ SCRIPT = Path(__file__).with_name("backend_run.py")
 ANY_PAPER = {"height": 128, "image_width": 128, "width": 0.05}
 SMALL = {"height": 64, "image_width": 96, "width": 0.05}
 OTHERS = ("jax", "torch")
+# A step runs a few times only, so that most of the time would go into optimising it.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +62,8 @@ def results_of(tiny_world, tiny_video, weights, tmp_path_factory):
             world = tiny_video if variants[0].startswith("epoch:") else tiny_world
             command = [sys.executable, SCRIPT, world, weights, out, *variants]
             environment = {**os.environ, "KERAS_BACKEND": name}
-            if (
-                name == "jax"
-            ):  # a step runs a few times only, so most of the time goes into compiling
-                quick = (
-                    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-                )
-                environment["XLA_FLAGS"] = quick
+            if name == "jax":
+                environment["XLA_FLAGS"] = QUICK_TO_COMPILE
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr[-3000:]
             with np.load(out) as file:

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import kdepth
 from kdepth import backend
@@ -72,13 +73,24 @@ def train(variant, world, weights):
     }
 
 
+def grainy(batch):
+    """Adds grain to the frames: where they are perfectly flat, masks that compare them hang on the last bit."""
+    seeds = {"image": 0, "sources": 1}
+    return {
+        name: value + tf.random.stateless_uniform(tf.shape(value), (seeds[name], 0), -0.02, 0.02)
+        if name in seeds
+        else value
+        for name, value in batch.items()
+    }
+
+
 def one_epoch(paper, world, weights):
     """The losses of a paper's first epoch from given weights, augmented and clipped."""
     options = {"dropout": 0.0} if "dropout" in option_names(paper_class(paper)) else {}
     model = kdepth.create(paper, **ANY_PAPER, **options)
     model.load_parts(f"{weights}/{paper}")
     model.compile(optimizer=keras.optimizers.Adam(1e-4), clip_norm=1.0)
-    data, losses = load(model, world), Losses()
+    data, losses = load(model, world).map(grainy), Losses()
     images = np.asarray(next(iter(data))["image"])
     before = model.predict_depth(images).values
     model.fit(data, callbacks=[losses], verbose=0)

@@ -40,8 +40,8 @@ class Trajectory:
 
     Attributes:
         poses: [N, 4, 4] float64, camera k -> world (any frame that all poses share).
-        frames: [N] int64, increasing frame numbers; None where only times are known.
-        times: [N] float64 seconds, increasing; None where only frames are known.
+        frames: [N] int64, increasing frame numbers, where the file has them.
+        times: [N] float64 seconds, increasing, where the file has them.
     """
 
     poses: np.ndarray
@@ -61,7 +61,7 @@ def read(path: Path, form: str | None = None) -> Trajectory:
         form: one of `FORMS`; None tells it from the first row.
 
     Returns:
-        The trajectory; frames are counted from 0 where the form does not number them.
+        The trajectory, with frame numbers or times where the form has them.
 
     Raises:
         UserError: if the file is missing, empty, no text, or holds a row that is no pose of this
@@ -94,7 +94,7 @@ def read(path: Path, form: str | None = None) -> Trajectory:
         rigid = np.array([is_rotation(rotation) for rotation in poses[:, :3, :3]])
     _check(path, lines, rigid, "not a rigid motion (its 3x3 part is no rotation)")
     if form == "kitti":
-        return Trajectory(poses, frames=np.arange(len(poses)))
+        return Trajectory(poses)
     numbers = values[:, 0]
     whole = (numbers >= 0) & (numbers < 2**53) & (numbers == np.floor(numbers))
     _check(path, lines, whole, "its first number must be a frame's number, 0 or more")
@@ -107,11 +107,12 @@ def write(path: Path, trajectory: Trajectory, form: str = "kitti") -> None:
 
     Args:
         path: the file; folders are made.
-        trajectory: what to write. `tum` needs its times; `kitti` needs all frames from 0 on.
+        trajectory: what to write. `tum` needs its times; `indexed` counts frames from 0 where their
+            numbers are not given, and `kitti` has no place for numbers.
         form: one of `FORMS`.
 
     Raises:
-        ValueError: if the trajectory lacks what the form needs.
+        ValueError: if the form is `tum` and the times are not known.
     """
     matrices = trajectory.poses[:, :3].reshape(-1, 12)
     if form == "tum":
@@ -121,13 +122,9 @@ def write(path: Path, trajectory: Trajectory, form: str = "kitti") -> None:
         values = np.concatenate([trajectory.poses[:, :3, 3], quaternions], axis=1)
         heads = [f"{time:.6f} " for time in trajectory.times]
     elif form == "indexed":
-        if trajectory.frames is None:
-            raise ValueError("`trajectory.frames` must be known for the form indexed")
-        values, heads = matrices, [f"{frame:d} " for frame in trajectory.frames]
+        frames = np.arange(len(trajectory)) if trajectory.frames is None else trajectory.frames
+        values, heads = matrices, [f"{frame:d} " for frame in frames]
     else:
-        frames = trajectory.frames
-        if frames is not None and not np.array_equal(frames, np.arange(len(frames))):
-            raise ValueError("`trajectory.frames` must be 0 .. N - 1 for the form kitti")
         values, heads = matrices, [""] * len(matrices)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         if form == "tum":

@@ -23,6 +23,20 @@ from kdepth.geometry.camera import Camera
 CAMERAS = ("auto", "colour", "grey")
 # SfMLearner's and SC-Depth's use of the benchmark: poses of these sequences are published.
 _SPLITS = {"train": range(9), "test": range(9, 11)}
+# The same recordings in KITTI raw, from the benchmark's development kit (08 begins at frame 1100).
+RAW_DRIVES = {
+    "00": "2011_10_03_drive_0027_sync",
+    "01": "2011_10_03_drive_0042_sync",
+    "02": "2011_10_03_drive_0034_sync",
+    "03": "2011_09_26_drive_0067_sync",
+    "04": "2011_09_30_drive_0016_sync",
+    "05": "2011_09_30_drive_0018_sync",
+    "06": "2011_09_30_drive_0020_sync",
+    "07": "2011_09_30_drive_0027_sync",
+    "08": "2011_09_30_drive_0028_sync",
+    "09": "2011_09_30_drive_0033_sync",
+    "10": "2011_09_30_drive_0034_sync",
+}
 
 
 class KittiOdometry:

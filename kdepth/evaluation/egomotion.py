@@ -97,6 +97,23 @@ class PoseNetwork:
         return f"windows of {self.frames} frames at {self.height}x{self.image_width}"
 
 
+def open_network(run: str | None, model: str | None = None) -> PoseNetwork:
+    """The pose network of a run, or an exported one.
+
+    Args:
+        run: the run's folder; not looked at where `model` is given.
+        model: an exported pose network.
+
+    Raises:
+        UserError: if there is no such thing.
+    """
+    if model:
+        return PoseNetwork.of_export(Path(model))
+    import kdepth
+
+    return PoseNetwork.of_model(kdepth.load_run(Path(run)))
+
+
 def predict_windows(
     network: PoseNetwork,
     images: Iterable[Path],

@@ -88,9 +88,7 @@ def ate(predicted: np.ndarray, truth: np.ndarray, frames: int = SNIPPET) -> tupl
             f"`predicted` and `truth` must have one length of at least {frames - 1};"
             f" received {len(predicted)} and {len(truth)}"
         )
-    errors = snippet_ate(
-        trajectory(windows(predicted, frames)), trajectory(windows(truth, frames))
-    )
+    errors = snippet_ate(trajectory(windows(predicted, frames)), trajectory(windows(truth, frames)))
     return float(np.mean(errors)), float(np.std(errors))
 
 

@@ -111,7 +111,9 @@ def evaluate(
             such alignment.
     """
     if alignment not in ALIGNMENTS:
-        raise ValueError(f"`alignment` must be one of {', '.join(ALIGNMENTS)}; received {alignment}")
+        raise ValueError(
+            f"`alignment` must be one of {', '.join(ALIGNMENTS)}; received {alignment}"
+        )
     frames = np.arange(len(truth)) if frames is None else np.asarray(frames)
     if len(predicted) != len(frames) or len(frames) < 2 or (np.diff(frames) < 1).any():
         raise ValueError(

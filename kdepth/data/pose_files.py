@@ -2,7 +2,7 @@
 
 | form | a row | from |
 |---|---|---|
-| `kitti` | 12 numbers: the 3x4 matrix camera -> first camera (or world), row by row; row k is frame k | KITTI odometry |
+| `kitti` | 12 numbers: the 3x4 matrix camera -> world, row by row; row k is frame k | KITTI odometry |
 | `indexed` | the frame's number, then the same 12 numbers; frames may be missing | KITTI VO tools |
 | `tum` | time tx ty tz qx qy qz qw: seconds, metres, unit quaternion | TUM RGB-D, SLAM systems |
 
@@ -102,7 +102,7 @@ def read(path: Path, form: str | None = None) -> Trajectory:
     return Trajectory(poses, frames=numbers.astype(np.int64))
 
 
-def write(path: Path, trajectory: Trajectory, form: str = "kitti") -> None:
+def write(path: Path, trajectory: Trajectory, form: str = "kitti", comment: str = "") -> None:
     """Writes a pose file, atomically.
 
     Args:
@@ -110,6 +110,7 @@ def write(path: Path, trajectory: Trajectory, form: str = "kitti") -> None:
         trajectory: what to write. `tum` needs its times; `indexed` counts frames from 0 where their
             numbers are not given, and `kitti` has no place for numbers.
         form: one of `FORMS`.
+        comment: a line of its own at the top of a `tum` file; the others have no place for it.
 
     Raises:
         ValueError: if the form is `tum` and the times are not known.
@@ -128,6 +129,7 @@ def write(path: Path, trajectory: Trajectory, form: str = "kitti") -> None:
         values, heads = matrices, [""] * len(matrices)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         if form == "tum":
+            file.write(f"# {comment}\n" if comment else "")
             file.write("# timestamp tx ty tz qx qy qz qw\n")
         for head, row in zip(heads, values):
             file.write(head + " ".join(f"{value:.9e}" for value in row) + "\n")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags as absl_flags
+from absl import logging
 
 from kdepth.data import pose_files, sequences
 from kdepth.data.image import image_size, read_image, resize_image
@@ -86,8 +87,8 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_float(
             "depth_factor",
             DEPTH_FACTOR,
-            "Steps of the 16-bit depth PNGs per unit of depth; what lies beyond 65535 steps (13.1 at "
-            "5000) is written as none.",
+            "Steps of the 16-bit depth PNGs per unit of depth; pixels beyond 65535 steps (13.1 at 5000)"
+            " get no depth.",
             flag_values=flags,
         )
 
@@ -233,10 +234,17 @@ def _write_rgbd(
         poses=poses,
         depth_factor=flags.depth_factor,
     )
-    note = f"; {100 * beyond:.1f} % of the pixels are too far for it: none" if beyond else ""
-    print(
-        f"{len(times)} RGB-D frames ({_unit(model)}, {flags.depth_factor:g} steps each){note}: {folder}"
-    )
+    if beyond:
+        logging.warning(
+            "%s: %.1f %% of the pixels lie beyond %.4g %s and have no depth in the PNGs; a smaller"
+            " --depth_factor reaches farther",
+            sequence.name,
+            100 * beyond,
+            65535 / flags.depth_factor,
+            _unit(model),
+        )
+    steps = f"{_unit(model)}, {flags.depth_factor:g} steps each"
+    print(f"{len(times)} RGB-D frames ({steps}): {folder}")
 
 
 def _depths(

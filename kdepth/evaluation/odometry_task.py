@@ -97,13 +97,13 @@ def main(
     out = results.parent / "predictions"
     if flags.predictions:
         path = Path(flags.predictions)
-        name = flags.name or path.stem
+        name = flags.name or path.resolve().stem
         cases, facts = odometry_cases.from_files(path, *_truth_for(flags)), {}
     else:
         name = flags.name or Path(flags.run or flags.model).resolve().name
         cases, facts = _predict(flags, info, facts)
     out = (Path(flags.run) if flags.run else out / name) / "evaluation" / NAME
-    rows, lines, written = [], [], []
+    rows, lines = [], []
     common = _common(flags, info)
     for case in cases:
         found = [trajectories.evaluate(case.predicted, case.truth, alignment, case.frames)
@@ -111,11 +111,11 @@ def main(
         mine, case_lines = _rows(case, found, name, common)
         rows += [{**row, **(facts if row["system"] == name else {})} for row in mine]
         lines += case_lines
-        written += _write(out, case, found, flags, name)
+        _write(out, case, found, flags, name)
     print(_terminal(lines))
     _print_snippets(rows, name)
     table.append(results, rows)
-    print(f"wrote {', '.join(str(path) for path in [*written, results])}")
+    print(f"wrote {out}/ and {results}")
     return 0
 
 
@@ -278,7 +278,7 @@ def _write(
     found: list[trajectories.TrajectoryErrors],
     flags: absl_flags.FlagValues,
     name: str,
-) -> list[Path]:
+) -> None:
     """The sequence's errors by length, its plot and, of a network, its trajectory."""
     by_length = out / f"{case.sequence}.csv"
     with atomic_path(by_length) as temporary, open(temporary, "w", newline="") as file:
@@ -287,16 +287,13 @@ def _write(
         for errors in found:
             for length, row in errors.segments.by_length().items():
                 writer.writerow([errors.alignment, length, *row])
-    written = [by_length]
     if not flags.predictions:
-        written.append(out / f"{case.sequence}.txt")
-        pose_files.write(written[-1], Trajectory(case.predicted))
+        pose_files.write(out / f"{case.sequence}.txt", Trajectory(case.predicted))
     if flags.pictures:
         from kdepth.evaluation.trajectory_plot import write_plot
 
-        written.append(out / f"{case.sequence}.png")
-        write_plot(written[-1], found, f"{name} on {case.sequence}, {len(case.frames)} frames")
-    return written
+        title = f"{name} on {case.sequence}, {len(case.frames)} frames"
+        write_plot(out / f"{case.sequence}.png", found, title)
 
 
 def _terminal(lines: list[list[Any]]) -> str:

@@ -21,9 +21,8 @@ from absl import logging
 from kdepth.data import kitti_odometry, pose_files, sequences, splits
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
-from kdepth.evaluation import egomotion, matching, odometry, odometry_cases, record, trajectories
+from kdepth.evaluation import egomotion, matching, odometry, odometry_cases, trajectories
 from kdepth.evaluation.odometry_cases import Case
-from kdepth.evaluation.table import BASELINE_PREFIX
 from kdepth.files import atomic_path
 
 NAME = "odometry"
@@ -227,6 +226,8 @@ SNIPPETS = (
 
 def _common(flags: absl_flags.FlagValues, info: Mapping[str, Any]) -> dict[str, Any]:
     """What all rows share."""
+    from kdepth.evaluation import record
+
     if flags.ground_truth:
         data = {"dataset": "pose files", "data_dir": Path(flags.ground_truth).resolve().name}
     else:
@@ -243,6 +244,8 @@ def _rows(
     common: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], list[list[Any]]]:
     """The rows of one sequence for the table, and for the terminal."""
+    from kdepth.evaluation.table import BASELINE_PREFIX
+
     common = {**common, "split": case.sequence, "images": len(case.frames)}
     rows, lines = [], []
     for errors in found:

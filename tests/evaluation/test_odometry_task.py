@@ -295,3 +295,23 @@ def test_mistakes_are_one_line(pair, run, tiny_video, tmp_run, capsys):
 def test_the_depth_task_refuses_odometrys_flags(tmp_run, capsys):
     assert cli.call("evaluate", ["--predictions=a.npy", "--alignment=7dof"]) == 2
     assert "--alignment is for --task=odometry" in capsys.readouterr().err
+
+
+# -- real sequences ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "file"),
+    [
+        ("kitti_odometry", "06", "poses/06.txt"),
+        ("kitti_raw", "all", "2011_09_26/2011_09_26_drive_0013_sync/poses_cam2_from_oxts.txt"),
+    ],
+)
+def test_the_readers_give_the_files_own_trajectory(realdata, tmp_run, dataset, split, file):
+    root = realdata / dataset
+    data = [f"--dataset={dataset}", f"--data_dir={root}", f"--split={split}"]
+    assert evaluate(f"--predictions={root / file}", *data, "--alignment=none") == 0
+    row = by_alignment(read_rows(RESULTS))["none"]
+    assert float(row["ate"]) < 1e-4 and float(row["rpe"]) < 1e-4
+    if dataset == "kitti_raw":  # 173 m
+        assert float(row["t_err"]) < 1e-3

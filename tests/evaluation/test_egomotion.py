@@ -79,6 +79,29 @@ def test_five_frame_networks_are_scored_on_their_own_windows(images):
     np.testing.assert_allclose(case.snippet_errors()[0], 0, atol=1e-12)
 
 
+def test_an_exported_network_takes_one_window_at_a_time(images, monkeypatch):
+    from kdepth import runtime
+
+    truth = motions(19)
+
+    class Exported:
+        facts = types.SimpleNamespace(
+            paper="scdepth", variant="", frames=3, target=1, height=8, image_width=12, resize="area"
+        )
+
+        def __init__(self, path):
+            assert path.name == "pose.tflite"
+
+        def __call__(self, frames):
+            assert len(frames) == 3 and frames[0].shape == (8, 12, 3)
+            first = int(np.round(frames[0][0, 0, 0] * 255))
+            return truth[first : first + 2]
+
+    monkeypatch.setattr(runtime, "PoseModel", Exported)
+    exported = egomotion.open_network(None, "pose.tflite")
+    np.testing.assert_array_equal(chain(predict_windows(exported, images), 1), truth)
+
+
 def test_what_cannot_be_predicted(images, tmp_path):
     truth = motions(19)
     with pytest.raises(UserError, match="looks at 5 frames together, and the sequence has less"):

@@ -91,11 +91,6 @@ class PoseNetwork:
             run=lambda windows: np.stack([model(list(window)) for window in windows]),
         )
 
-    @property
-    def input(self) -> str:
-        """What it looks at, in words."""
-        return f"windows of {self.frames} frames at {self.height}x{self.image_width}"
-
 
 def open_network(run: str | None, model: str | None = None) -> PoseNetwork:
     """The pose network of a run, or an exported one.

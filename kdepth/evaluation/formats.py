@@ -19,8 +19,10 @@ from kdepth.evaluation.table import ODOMETRY_METRICS
 
 tabulate.MIN_PADDING = 0  # ten columns of figures shall fit a terminal
 _PAPER = ["paper", "variant", "ablation", "control"]
-_DECIMALS = {"abs_rel": 4, "d1_all": 2, "photometric": 4, "photometric_unwarped": 4}
-_DECIMALS.update({"rpe": 4, "rpe_deg": 4, "ate_5": 4, "ate_5_std": 4})
+_DECIMALS = {
+    **{"abs_rel": 4, "d1_all": 2, "photometric": 4, "photometric_unwarped": 4},
+    **{"rpe": 4, "rpe_deg": 4, "ate_5": 4, "ate_5_std": 4},
+}
 _HEADERS = {"photometric_unwarped": "unwarped"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
@@ -44,6 +45,15 @@ def match(
             raise UserError(
                 f"{names[0]}: less than two of its times lie within {max_time_difference:g} s of one"
                 f" in {names[1]}; are both in the same clock's seconds? (--max_time_difference)"
+            )
+        if len(mine) < len(predicted):
+            logging.warning(
+                "%s: %d of %d poses have a partner within %g s in %s; the others are left out",
+                names[0],
+                len(mine),
+                len(predicted),
+                max_time_difference,
+                names[1],
             )
         return predicted.poses[mine], truth.poses[partners], np.arange(len(mine))
     if predicted.frames is not None and truth.times is None:

@@ -28,11 +28,6 @@ def trajectory(motions: np.ndarray) -> np.ndarray:
     return np.stack(poses, axis=-3)
 
 
-def motions_of(poses: np.ndarray) -> np.ndarray:
-    """Motions T_{k+1 <- k} [..., N - 1, 4, 4] of poses [..., N, 4, 4] camera k -> any common frame."""
-    return np.linalg.inv(poses[..., 1:, :, :]) @ poses[..., :-1, :, :]
-
-
 def windows(motions: np.ndarray, frames: int = SNIPPET) -> np.ndarray:
     """All snippets of a sequence; one starts at every frame that has as many after it.
 

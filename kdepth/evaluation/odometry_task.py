@@ -93,7 +93,6 @@ def main(
     from kdepth.evaluation import table
 
     table.read_rows(results)  # a damaged table shall be found before the work, not after
-    out = results.parent / "predictions"
     if flags.predictions:
         path = Path(flags.predictions)
         name = flags.name or path.resolve().stem
@@ -101,7 +100,8 @@ def main(
     else:
         name = flags.name or Path(flags.run or flags.model).resolve().name
         cases, facts = _predict(flags, info, facts)
-    out = (Path(flags.run) if flags.run else out / name) / "evaluation" / NAME
+    out = Path(flags.run) if flags.run else results.parent / "predictions" / name
+    out = out / "evaluation" / NAME
     rows, lines = [], []
     common = _common(flags, info)
     for case in cases:
@@ -191,8 +191,10 @@ def _warn_if_seen(
     """Says so if a run was trained on the sequence; odometry's are drives of KITTI raw."""
     trained, split = info.get("dataset"), info.get("split")
     dataset, _, tested = _data(flags, info)
-    seen = trained == dataset and split == tested
-    if trained == "kitti_raw" and dataset == "kitti_odometry" and split in splits.package_splits():
+    seen = trained == dataset and split in (tested, sequence.name, "all")
+    if trained == dataset == "kitti_odometry":
+        seen = seen or sequence.name in kitti_odometry.SPLITS.get(split, ())
+    elif (trained, dataset) == ("kitti_raw", "kitti_odometry") and split in splits.package_splits():
         drive = kitti_odometry.RAW_DRIVES.get(sequence.name)
         seen = any(entry.drive == drive for entry in splits.read_package_split(split))
     if seen:
@@ -248,6 +250,9 @@ def _rows(
 
     common = {**common, "split": case.sequence, "images": len(case.frames)}
     rows, lines = [], []
+    frames = f"{len(case.frames)}"
+    if len(case.truth) > len(case.frames):
+        frames += f" of {len(case.truth)}"
     for errors in found:
         rows.append(
             {
@@ -259,7 +264,7 @@ def _rows(
             }
         )
         figures = [errors.metrics[metric] for metric in trajectories.METRICS]
-        lines.append([case.sequence, len(case.frames), errors.alignment, *figures])
+        lines.append([case.sequence, frames, errors.alignment, *figures])
     for system, errors in zip((name, f"{BASELINE_PREFIX}straight ahead"), case.snippet_errors()):
         if len(errors):
             rows.append(

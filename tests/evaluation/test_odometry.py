@@ -65,13 +65,6 @@ def test_snippets_of_a_sequence():
     assert odometry.windows(motions[:3]).shape == (0, 4, 4, 4)
 
 
-def test_motions_and_trajectories_are_inverse():
-    motions = drive()
-    np.testing.assert_allclose(
-        odometry.motions_of(odometry.trajectory(motions)), motions, atol=1e-12
-    )
-
-
 def test_snippets_are_scored_together_as_one_by_one():
     predicted, truth = (odometry.trajectory(odometry.windows(drive(seed=s))) for s in (0, 1))
     together = odometry.snippet_ate(predicted, truth)

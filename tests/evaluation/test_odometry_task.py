@@ -116,7 +116,7 @@ def test_a_plot(pair):
 def test_gaps_in_the_prediction(pair, capsys):
     assert evaluate(*pair("indexed", kept=np.delete(np.arange(1201), [5, 700]))) == 0
     found = by_alignment(read_rows(RESULTS))
-    assert found["none"]["images"] == "1199"
+    assert found["none"]["images"] == "1199" and "1199 of 1201" in capsys.readouterr().out
     assert 2 < float(found["none"]["t_err"]) < 2.6
 
 
@@ -206,7 +206,7 @@ def test_pose_files_beside_a_data_set(run, tiny_video):
     assert evaluate(f"--predictions={folder}/poses", *common) == 0
 
 
-def test_training_frames_are_said(run, capsys, monkeypatch):
+def test_training_frames_are_said(run, capsys):
     folder, sequence = run
     assert evaluate(f"--run={folder}", "--split=test") == 0
     assert "this is no test" not in capsys.readouterr().err
@@ -225,19 +225,31 @@ def test_kitti_raw_holds_odometrys_test_sequences():
         assert {RAW_DRIVES["09"], RAW_DRIVES["10"]} <= drives
 
 
-def test_a_raw_runs_odometry_is_warned_of(kitti_run, capsys):
-    evaluate(f"--run={kitti_run}", "--dataset=kitti_odometry", "--split=09", "--data_dir=kitti")
-    assert "09: the run was trained on kitti_raw/eigen_train" in capsys.readouterr().err
-
-
-@pytest.fixture
-def kitti_run(run, monkeypatch):
-    folder, sequence = run
-    info = {"paper": "scdepth", "dataset": "kitti_raw", "split": "eigen_train"}
+@pytest.mark.parametrize(
+    ("dataset", "split", "sequence", "seen"),
+    [
+        ("kitti_raw", "eigen_train", "09", True),
+        (
+            "kitti_raw",
+            "eigen_train",
+            "07",
+            False,
+        ),  # drive 0027 of 2011_09_30 is an Eigen test drive
+        ("kitti_odometry", "train", "07", True),
+        ("kitti_odometry", "train", "09", False),
+        ("kitti_odometry", "all", "09", True),
+    ],
+)
+def test_odometry_that_a_run_has_seen(run, monkeypatch, capsys, dataset, split, sequence, seen):
+    folder, real = run
+    info = {"paper": "scdepth", "dataset": dataset, "data_dir": "kitti", "split": split}
     (folder / "run.json").write_text(json.dumps(info))
-    found = sequences.Sequence("09", sequence.images, None, sequence.motions)
+    found = sequences.Sequence(sequence, real.images, None, real.motions)
     monkeypatch.setattr(sequences, "of_split", lambda *arguments: [found])
-    return folder
+    data = ["--dataset=kitti_odometry", f"--split={sequence}", "--data_dir=kitti"]
+    assert evaluate(f"--run={folder}", *data) == 0
+    said = f"{sequence}: the run was trained on {dataset}/{split}" in capsys.readouterr().err
+    assert said == seen
 
 
 # -- mistakes ------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ from kdepth.data.world.scene import Mover, Street, lay_out
 from kdepth.data.world.settings import WorldSettings
 from kdepth.data.world.shadows import Shadows
 from kdepth.data.world.textures import Painter
-from kdepth.evaluation import odometry
+from kdepth.evaluation import egomotion, odometry
+from kdepth.evaluation.egomotion import PoseNetwork
 from kdepth.training.runs import Run
 
 # Seed 224: the rig stands for 33, 47 and 11 of the 60 frames and turns by up to 0.5 degrees a frame.
@@ -89,21 +90,21 @@ def sequence_row(
     records = open_reader("synthetic", world).records("test", KEYS, (1,))
     records = [r for r in records if r.name.startswith(name)]
     truth = np.stack([record.T_sources_image[0] for record in records])
-    images = [read_image(record.image) for record in records]
-    images.append(read_image(records[-1].sources[0]))
-    frames = np.stack([resize_image(image, *model.image_size, model.resize) for image in images])
-    predicted = sequence_motions(model, frames)
+    images = [*(record.image for record in records), records[-1].sources[0]]
+    network = PoseNetwork.of_model(model)
+    predicted = egomotion.chain(egomotion.predict_windows(network, images), network.target)
     mine, deviation = odometry.ate(predicted, truth)
     baseline, _ = odometry.ate(np.tile(constant, (len(truth), 1, 1)), truth)
     ratios = []
-    for record, frame in zip(records, frames):
+    for record in records:
         depth = record.depth.load()
+        frame = resize_image(read_image(record.image), *model.image_size, model.resize)
         values = model.predict_depth(frame).resize(*depth.shape).to_depth().values[0]
         valid = (depth > 1e-3) & (depth < 80.0)
         ratios.append(np.log(np.median(depth[valid]) / np.median(values[valid])))
     return {
         "sequence": name,
-        "frames": len(frames),
+        "frames": len(images),
         "ate": f"{mine:.4f}",
         "ate_std": f"{deviation:.4f}",
         "ate_constant_motion": f"{baseline:.4f}",
@@ -111,16 +112,6 @@ def sequence_row(
         "r_yaw": f"{_correlation(odometry.yaw_rate, predicted, truth):.3f}",
         "scale_drift": f"{np.std(ratios):.4f}",
     }
-
-
-def sequence_motions(model: Any, frames: np.ndarray) -> np.ndarray:
-    """[N - 1, 4, 4] from windows of as many frames as the network looks at; each gives its first motion."""
-    window = model.pose_frames
-    motions = []
-    for first in range(len(frames) - window + 1):
-        found = model.predict_pose(frames[None, first : first + window])[0]
-        motions.extend(found if first == len(frames) - window else found[:1])
-    return np.stack(motions)
 
 
 def _correlation(quantity: Any, predicted: np.ndarray, truth: np.ndarray) -> float:

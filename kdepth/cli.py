@@ -31,7 +31,7 @@ import kdepth
 from kdepth import flagfile, quiet
 from kdepth.errors import UserError
 
-COMMANDS = ("synthesize", "train", "evaluate", "predict", "export", "results")
+COMMANDS = ("synthesize", "train", "evaluate", "predict", "trajectory", "export", "results")
 DATASETS = ("synthetic", "kitti_raw", "kitti_odometry", "kitti_stereo2015")
 
 OK, FAILURE, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141

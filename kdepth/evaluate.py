@@ -11,6 +11,7 @@ Example:
       --dataset=kitti_raw --data_dir=kitti --protocol=eigen_garg_50
   python -m kdepth.evaluate --predictions=other.npy --quantity=depth
       --dataset=kitti_raw --data_dir=kitti --protocol=eigen
+  python -m kdepth.evaluate --task=odometry --predictions=mine/10.txt --ground_truth=poses/10.txt
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from absl import logging
 
 from kdepth.errors import UserError
 from kdepth.evaluation import baselines as baselines_
-from kdepth.evaluation import protocols, scoring, systems
+from kdepth.evaluation import odometry_task, protocols, scoring, systems
 from kdepth.evaluation.sources import TEST_SPLITS, TRAIN_SPLITS, Source
 from kdepth.prediction import QUANTITIES
 
@@ -38,13 +39,16 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     def text(name: str, help: str) -> None:
         absl_flags.DEFINE_string(name, None, help, flag_values=flags)
 
+    absl_flags.DEFINE_enum(
+        "task", "depth", ["depth", odometry_task.NAME], "What is measured.", flag_values=flags
+    )
     with cli.group(flags, "what is scored (one of the first three)"):
         cli.define_run_flag(flags, "A run, for example runs/garg.")
         text("model", "An exported model (.tflite, .onnx or a SavedModel folder of kdepth export).")
         text(
             "predictions",
             "Predictions of any system, in the split's order: .npy or .npz [N, h, w], or a folder "
-            "of 16-bit depth PNGs (256 * metres).",
+            "of 16-bit depth PNGs (256 * metres). With --task=odometry a pose file, or a folder of them.",
         )
         absl_flags.DEFINE_enum(
             "quantity",
@@ -107,6 +111,8 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         text("baseline_dataset", "The data set they are fitted on.")
         text("baseline_data_dir", "Its folder.")
         text("baseline_split", "Its split; needed where no run says what it was trained on.")
+    with cli.group(flags, "camera motion (--task=odometry)"):
+        odometry_task.define_flags(flags)
     with cli.group(flags, "output"):
         text(
             "results",
@@ -135,6 +141,11 @@ def main(flags: absl_flags.FlagValues) -> int:
     given = [name for name in ("run", "model", "predictions") if flags[name].value]
     if len(given) != 1:
         raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
+    odometry_task.check_flags(flags)
+    if flags.task == odometry_task.NAME:
+        info = _run_info(flags)
+        facts = _run_row(Path(flags.run), info, {}) if flags.run else {}
+        return odometry_task.main(flags, info, facts, _results_path(flags))
     if flags.postprocess is not None and not flags.run:
         raise UserError(
             "--postprocess is for --run; exported models and predictions are as they are"

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from kdepth.data import splits
-from kdepth.data.kitti_calibration import is_rotation
+from kdepth.data import pose_files, splits
 from kdepth.errors import UserError
 
 IMAGE_SUFFIXES = (
@@ -158,27 +157,7 @@ def read_poses(path: Path) -> np.ndarray:
         UserError: if the file cannot be read or holds something else than rigid motions (the row is
             named).
     """
-    try:
-        lines = [
-            line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-    except FileNotFoundError:
-        raise UserError(f"{path}: poses file missing") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the poses file cannot be read: {error}") from None
-    poses = np.tile(np.eye(4), (len(lines), 1, 1))
-    for row, fields in enumerate(lines):
-        try:
-            poses[row, :3] = np.array([float(field) for field in fields]).reshape(3, 4)
-        except ValueError:
-            raise UserError(
-                f"{path}, row {row + 1}: a pose is 12 numbers, found {len(fields)} fields"
-            ) from None
-        if not np.isfinite(poses[row]).all() or not is_rotation(poses[row, :3, :3]):
-            raise UserError(
-                f"{path}, row {row + 1}: not a rigid motion (its 3x3 part is no rotation)"
-            )
-    return poses
+    return pose_files.read(path, "kitti").poses
 
 
 def relative_poses(pose: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:

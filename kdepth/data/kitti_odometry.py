@@ -22,7 +22,24 @@ from kdepth.geometry.camera import Camera
 
 CAMERAS = ("auto", "colour", "grey")
 # SfMLearner's and SC-Depth's use of the benchmark: poses of these sequences are published.
-_SPLITS = {"train": range(9), "test": range(9, 11)}
+SPLITS = {
+    "train": tuple(f"{number:02d}" for number in range(9)),
+    "test": ("09", "10"),
+}
+# The same recordings in KITTI raw, from the benchmark's development kit (08 begins at frame 1100).
+RAW_DRIVES = {
+    "00": "2011_10_03_drive_0027_sync",
+    "01": "2011_10_03_drive_0042_sync",
+    "02": "2011_10_03_drive_0034_sync",
+    "03": "2011_09_26_drive_0067_sync",
+    "04": "2011_09_30_drive_0016_sync",
+    "05": "2011_09_30_drive_0018_sync",
+    "06": "2011_09_30_drive_0020_sync",
+    "07": "2011_09_30_drive_0027_sync",
+    "08": "2011_09_30_drive_0028_sync",
+    "09": "2011_09_30_drive_0033_sync",
+    "10": "2011_09_30_drive_0034_sync",
+}
 
 
 class KittiOdometry:
@@ -71,7 +88,7 @@ class KittiOdometry:
 
     def splits(self) -> list[str]:
         """Returns `train` (00 - 08), `test` (09, 10), `all`, own lists, every sequence's name."""
-        return [*_SPLITS, "all", *frames.own_splits(self.root / "splits"), *self._sequences]
+        return [*SPLITS, "all", *frames.own_splits(self.root / "splits"), *self._sequences]
 
     def records(
         self, split: str, keys: frozenset[str], offsets: tuple[int, ...] = (-1, 1)
@@ -81,9 +98,7 @@ class KittiOdometry:
         Targets of the named splits are left views.
         """
         named = {"all": list(self._sequences), **{name: [name] for name in self._sequences}}
-        named.update(
-            {name: [f"{number:02d}" for number in numbers] for name, numbers in _SPLITS.items()}
-        )
+        named.update({name: list(members) for name, members in SPLITS.items()})
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
         if split in named:
             entries = []

@@ -15,10 +15,14 @@ import pandas as pd
 import tabulate
 
 from kdepth.evaluation.metrics import ALL_METRICS, HIGHER_IS_BETTER
+from kdepth.evaluation.table import ODOMETRY_METRICS
 
 tabulate.MIN_PADDING = 0  # ten columns of figures shall fit a terminal
 _PAPER = ["paper", "variant", "ablation", "control"]
-_DECIMALS = {"abs_rel": 4, "d1_all": 2, "photometric": 4, "photometric_unwarped": 4}
+_DECIMALS = {
+    **{"abs_rel": 4, "d1_all": 2, "photometric": 4, "photometric_unwarped": 4},
+    **{"rpe": 4, "rpe_deg": 4, "ate_5": 4, "ate_5_std": 4},
+}
 _HEADERS = {"photometric_unwarped": "unwarped"}
 
 
@@ -49,7 +53,7 @@ class Report:
 
 
 def reports(table: pd.DataFrame) -> list[Report]:
-    """Splits results into one report per protocol and data, each sorted by abs_rel.
+    """Splits results into one report per protocol and data, each sorted by its first metric.
 
     Args:
         table: from `kdepth.evaluation.table.read_table`.
@@ -62,11 +66,11 @@ def reports(table: pd.DataFrame) -> list[Report]:
     for (description, dataset, split, images, data), rows in table.groupby(
         keys, sort=False, dropna=False
     ):
-        rows = rows.sort_values("abs_rel", kind="stable")
+        metrics = [name for name in (*ALL_METRICS, *ODOMETRY_METRICS) if rows[name].notna().any()]
+        rows = rows.sort_values(metrics[:1], kind="stable") if metrics else rows
+        fitted = f"; baselines fitted on {data}" if data else ""
         notes = [f"Protocol {description}."]
-        notes.append(
-            f"Data: {dataset}, split {split}, {images:g} images; baselines fitted on {data}."
-        )
+        notes.append(f"Data: {dataset}, split {split}, {images:g} images{fitted}.")
         found.append(
             Report(
                 labels={
@@ -77,11 +81,7 @@ def reports(table: pd.DataFrame) -> list[Report]:
                         for height, width in zip(rows["height"], rows["image_width"])
                     ],
                 },
-                figures={
-                    metric: [float(value) for value in rows[metric]]
-                    for metric in ALL_METRICS
-                    if rows[metric].notna().any()
-                },
+                figures={metric: [float(value) for value in rows[metric]] for metric in metrics},
                 gains=[float(value) for value in rows["gain_percent"]],
                 notes=tuple(notes),
             )
@@ -140,7 +140,10 @@ def _cells(
     escape: Callable[[str], str] = lambda text: text,
 ) -> tuple[list[str], list[list[str]]]:
     labels = {name: values for name, values in report.labels.items() if any(values)}
-    header = [*labels, *(_HEADERS.get(name, name) for name in report.figures), "vs strongest"]
+    header = [*labels, *(_HEADERS.get(name, name) for name in report.figures)]
+    gains = not all(map(math.isnan, report.gains))
+    if gains:
+        header.append("vs strongest")
     best = {metric: report.best(metric) for metric in report.figures}
     rows = []
     for i, gain in enumerate(report.gains):
@@ -148,7 +151,8 @@ def _cells(
         for metric, values in report.figures.items():
             text = _number(values[i], metric)
             row.append(mark(text) if i in best[metric] else text)
-        row.append("" if math.isnan(gain) else escape(f"{_change(gain)} %"))
+        if gains:
+            row.append("" if math.isnan(gain) else escape(f"{_change(gain)} %"))
         rows.append(row)
     return header, rows
 

@@ -1,8 +1,8 @@
-"""Camera motion against the truth: trajectories of snippets, up to one unknown scale.
+"""Camera motion from frame to frame, and the error of snippets, up to one unknown scale each.
 
 A motion is T_{k+1 <- k}, from frame k's camera coordinates to frame k + 1's, as
 `DepthModel.predict_pose` returns it; a trajectory holds each camera's place in the first one's frame.
-NumPy only.
+Errors of whole trajectories are in `trajectories.py`. NumPy only.
 """
 
 from __future__ import annotations
@@ -28,25 +28,40 @@ def trajectory(motions: np.ndarray) -> np.ndarray:
     return np.stack(poses, axis=-3)
 
 
-def snippet_ate(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Absolute trajectory error of one snippet after one scale is fitted.
+def windows(motions: np.ndarray, frames: int = SNIPPET) -> np.ndarray:
+    """All snippets of a sequence; one starts at every frame that has as many after it.
+
+    Args:
+        motions: [M, 4, 4] of a sequence of M + 1 frames.
+        frames: of a snippet.
+
+    Returns:
+        [M - frames + 2, frames - 1, 4, 4]; none if the sequence is shorter than a snippet.
+    """
+    starts = np.arange(max(len(motions) - frames + 2, 0))
+    return motions[starts[:, None] + np.arange(frames - 1)]
+
+
+def snippet_ate(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Absolute trajectory error of snippets after one scale each is fitted.
 
     Both start at the origin, so the first frame's error is always 0 and still counts as a frame.
 
     Args:
-        predicted: [N, 4, 4] trajectory in any unit.
-        truth: [N, 4, 4] trajectory in metres.
+        predicted: [..., N, 4, 4] trajectories in any unit.
+        truth: [..., N, 4, 4] trajectories in metres.
 
     Returns:
-        sqrt(sum |s p - g|^2) / N metres, with s = sum(g . p) / sum(p . p).
+        [...] sqrt(sum |s p - g|^2) / N metres, with s = sum(g . p) / sum(p . p).
 
     Source: Zhou 2017's released evaluation (its norm is divided by N, not by sqrt(N)).
     """
-    p = predicted[:, :3, 3] - predicted[:1, :3, 3]
-    g = truth[:, :3, 3] - truth[:1, :3, 3]
-    square = float(np.sum(p * p))
-    scale = float(np.sum(g * p)) / square if square > 0 else 0.0
-    return float(np.sqrt(np.sum((scale * p - g) ** 2)) / len(p))
+    p = predicted[..., :3, 3] - predicted[..., :1, :3, 3]
+    g = truth[..., :3, 3] - truth[..., :1, :3, 3]
+    square = np.sum(p * p, axis=(-2, -1), keepdims=True)
+    match = np.sum(g * p, axis=(-2, -1), keepdims=True)
+    scale = match / np.where(square > 0, square, 1.0)
+    return np.sqrt(np.sum((scale * p - g) ** 2, axis=(-2, -1))) / p.shape[-2]
 
 
 def ate(predicted: np.ndarray, truth: np.ndarray, frames: int = SNIPPET) -> tuple[float, float]:
@@ -68,12 +83,7 @@ def ate(predicted: np.ndarray, truth: np.ndarray, frames: int = SNIPPET) -> tupl
             f"`predicted` and `truth` must have one length of at least {frames - 1};"
             f" received {len(predicted)} and {len(truth)}"
         )
-    errors = [
-        snippet_ate(
-            trajectory(predicted[i : i + frames - 1]), trajectory(truth[i : i + frames - 1])
-        )
-        for i in range(len(truth) - frames + 2)
-    ]
+    errors = snippet_ate(trajectory(windows(predicted, frames)), trajectory(windows(truth, frames)))
     return float(np.mean(errors)), float(np.std(errors))
 
 

@@ -21,11 +21,13 @@ import pandas as pd
 
 from kdepth.errors import UserError
 from kdepth.evaluation.metrics import ALL_METRICS
+from kdepth.evaluation.trajectories import METRICS as TRAJECTORY_METRICS
 from kdepth.files import atomic_path
 
 BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
 _HOW = ("protocol", "protocol_description", "dataset", "data_dir", "split", "images")
+ODOMETRY_METRICS = (*TRAJECTORY_METRICS, "ate_5", "ate_5_std")
 _AGAINST = (
     "strongest_baseline",
     "baseline_abs_rel",
@@ -46,10 +48,10 @@ _WITH = (
     "flags_digest",
 )
 _VERSIONS = ("kdepth", "python", "numpy", "tensorflow", "keras", "backend", "stack")
-COLUMNS = (*_WHAT, *_HOW, *ALL_METRICS, *_AGAINST, *_WITH, *_VERSIONS)
+COLUMNS = (*_WHAT, *_HOW, *ALL_METRICS, *ODOMETRY_METRICS, *_AGAINST, *_WITH, *_VERSIONS)
 # A file without these is not a results table.
 _REQUIRED = ("system", "protocol", "protocol_description", "abs_rel")
-_NUMBERS = ("images", *ALL_METRICS, "baseline_abs_rel", "gain_percent")
+_NUMBERS = ("images", *ALL_METRICS, *ODOMETRY_METRICS, "baseline_abs_rel", "gain_percent")
 # Baseline rows that agree in these are the same measurement.
 _BASELINE_KEY = (
     "system",

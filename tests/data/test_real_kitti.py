@@ -153,6 +153,47 @@ def test_odometry_greys_and_their_rig(realdata):
         assert errors[1] < errors[0]
 
 
+def matched_disparity(left: np.ndarray, right: np.ndarray, most: int = 96) -> np.ndarray:
+    """Whole pixels by comparing 11x11 blocks, 0 where the match back from the right disagrees."""
+
+    def box(values):
+        padded = np.pad(values, ((6, 5), (6, 5)), mode="edge").cumsum(0).cumsum(1)
+        return padded[11:, 11:] - padded[:-11, 11:] - padded[11:, :-11] + padded[:-11, :-11]
+
+    costs = np.full((most, *left.shape), np.inf, np.float32)
+    for d in range(1, most):
+        difference = np.abs(left[:, d:] - right[:, :-d])
+        costs[d, :, d:] = box(difference)
+    found = costs.argmin(0)
+    rows, columns = np.indices(left.shape)
+    mirrored = np.full((most, *left.shape), np.inf, np.float32)
+    for d in range(1, most):
+        mirrored[d, :, :-d] = costs[d, :, d:]
+    back = mirrored.argmin(0)[rows, np.maximum(columns - found, 0)]
+    return np.where(np.abs(found - back) <= 1, found, 0)
+
+
+@pytest.mark.parametrize("frame", [5, 25])
+def test_odometry_poses_predict_the_neighbour_frames(realdata, frame):
+    """Depth comes from matching the stereo pair, so only the poses can be wrong."""
+    keys = frozenset({"image", "stereo", "baseline", "sources", "T_sources_image"})
+    reader = data.open_reader("kitti_odometry", realdata / "kitti_odometry")
+    record = reader.records("06", keys)[frame]
+    sample = load_sample(record, keys)
+    left, right = (sample[key].mean(-1) for key in ("image", "stereo"))
+    disparity = np.zeros(left.shape, int)
+    disparity[150:350] = matched_disparity(left[150:350], right[150:350])  # the road and its sides
+    textured = np.abs(np.gradient(left, axis=1)) > 8
+    measured = (disparity > 4) & textured
+    assert measured.sum() > 10000
+    depth = np.where(measured, record.camera.fx * record.baseline / np.maximum(disparity, 1), 0)
+    image = sample["image"] / 255.0
+    for source, pose in zip(sample["sources"], sample["T_sources_image"]):
+        warped, unwarped = residuals(image, source / 255.0, record.camera, depth, pose)
+        backwards, _ = residuals(image, source / 255.0, record.camera, depth, np.linalg.inv(pose))
+        assert warped < 0.7 * unwarped and warped < 0.7 * backwards
+
+
 def test_the_pipeline_takes_them_together(realdata):
     keys = frozenset({"image", "stereo", "intrinsics"})
     records = [

@@ -55,3 +55,18 @@ def test_a_camera_that_is_thought_to_stand_has_the_error_of_the_way():
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="one length of at least 4"):
         odometry.ate(drive(8), drive(7))
+
+
+def test_snippets_of_a_sequence():
+    motions = drive(6)
+    found = odometry.windows(motions)
+    assert found.shape == (3, 4, 4, 4)
+    np.testing.assert_array_equal(found[2], motions[2:])
+    assert odometry.windows(motions[:3]).shape == (0, 4, 4, 4)
+
+
+def test_snippets_are_scored_together_as_one_by_one():
+    predicted, truth = (odometry.trajectory(odometry.windows(drive(seed=s))) for s in (0, 1))
+    together = odometry.snippet_ate(predicted, truth)
+    alone = [odometry.snippet_ate(p, g) for p, g in zip(predicted, truth)]
+    np.testing.assert_allclose(together, alone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from absl import logging
 from kdepth.data import evaluation_samples, open_reader, require_keys
 from kdepth.data.sample import Record
 from kdepth.errors import UserError
-from kdepth.evaluation.protocols import Protocol
+from kdepth.evaluation.crops import VIEWS
+from kdepth.evaluation.protocol import Protocol
 
-# What is scored and what baselines are fitted on where the user names no split.
-TEST_SPLITS = {"synthetic": "test", "kitti_raw": "eigen_test", "kitti_stereo2015": "training"}
+# What is scored and what baselines are fitted on where the user names no split. Other data sets are
+# scored on their protocol's split.
+TEST_SPLITS = {"synthetic": "test", "kitti_raw": "eigen_test"}
 TRAIN_SPLITS = {"synthetic": "train", "kitti_raw": "eigen_train"}
 
 
@@ -78,16 +80,18 @@ class Source:
         resize: str,
         limit: int | None = None,
         stereo: bool = False,
+        images: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The split's samples in its order.
 
         Args:
-            protocol: whose ground truth is read.
+            protocol: whose ground truth is read, and whose view the samples are cut to.
             height: network input height.
             width: network input width.
             resize: method of `kdepth.data.image.resize_image`.
             limit: stop after so many.
             stereo: the right views too.
+            images: indices of the samples whose images are read; None: all.
 
         Returns:
             See `kdepth.data.evaluation_samples`.
@@ -103,6 +107,8 @@ class Source:
             keys=frozenset(keys),
             limit=limit,
             on_bad_sample=self.on_bad_sample,
+            images=images,
+            cut=None if protocol.view == "whole" else VIEWS[protocol.view].cut,
             **protocol.reader_options(self.dataset),
         )
 
@@ -120,7 +126,7 @@ class Source:
         records = self._records(protocol, "fitting baselines (--baseline_dataset)")
         count = min(len(records), most)
         chosen = [records[i * len(records) // count] for i in range(count)]
-        return self._load(chosen), count
+        return (VIEWS[protocol.view].cut_truth(depth) for depth in self._load(chosen)), count
 
     def _records(self, protocol: Protocol, purpose: str) -> list[Record]:
         require_keys(self.dataset, {"depth"}, purpose)

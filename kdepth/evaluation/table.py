@@ -26,6 +26,8 @@ from kdepth.files import atomic_path
 BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
 _HOW = ("protocol", "protocol_description", "dataset", "data_dir", "split", "images")
+# The 95 % bootstrap interval of abs_rel.
+_INTERVAL = ("abs_rel_low", "abs_rel_high")
 _AGAINST = (
     "strongest_baseline",
     "baseline_abs_rel",
@@ -46,10 +48,10 @@ _WITH = (
     "flags_digest",
 )
 _VERSIONS = ("kdepth", "python", "numpy", "tensorflow", "keras", "backend", "stack")
-COLUMNS = (*_WHAT, *_HOW, *ALL_METRICS, *_AGAINST, *_WITH, *_VERSIONS)
+COLUMNS = (*_WHAT, *_HOW, *ALL_METRICS, *_INTERVAL, *_AGAINST, *_WITH, *_VERSIONS)
 # A file without these is not a results table.
 _REQUIRED = ("system", "protocol", "protocol_description", "abs_rel")
-_NUMBERS = ("images", *ALL_METRICS, "baseline_abs_rel", "gain_percent")
+_NUMBERS = ("images", *ALL_METRICS, *_INTERVAL, "baseline_abs_rel", "gain_percent")
 # Baseline rows that agree in these are the same measurement.
 _BASELINE_KEY = (
     "system",

@@ -11,8 +11,8 @@ page cache, as on a second evaluation. With --profile the slowest functions too.
 
 from __future__ import annotations
 
-import cProfile
 import contextlib
+import cProfile
 import io
 import os
 import platform
@@ -30,7 +30,7 @@ import kdepth
 from kdepth import cli
 from kdepth.data import splits
 from kdepth.data.image import write_image
-from kdepth.evaluation import baselines, protocols, scoring, systems
+from kdepth.evaluation import baselines, protocols, systems, work
 from kdepth.evaluation.sources import Source
 
 flags.DEFINE_integer("images", 697, "Frames of the split, at most 697.", 1, 697)
@@ -152,12 +152,9 @@ def measure(f: flags.FlagValues, root: Path) -> None:
     profiler = cProfile.Profile()
     with timed("scoring", f.images):
         system = systems.from_file("stack", root / "stack.npy", "depth", f.images)
-        samples = source.samples(
-            protocol, height=system.size[0], width=system.size[1], resize=system.resize
-        )
         if f.profile:
             profiler.enable()
-        scoring.score(samples, system.predict, protocol, fitted)
+        work.score(system, source, protocol, fitted, number=f.images)
         profiler.disable()
     if f.profile:
         text = io.StringIO()

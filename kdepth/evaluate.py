@@ -18,7 +18,6 @@ Example:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from absl import flags as absl_flags
 from absl import logging
 
 from kdepth.errors import UserError
-from kdepth.evaluation import baselines as baselines_
-from kdepth.evaluation import bootstrap, protocols, scoring, systems
+from kdepth.evaluation import bootstrap, compare, output, per_image, protocols, systems, work
 from kdepth.evaluation.by_distance import ErrorByDistance, default_edges, parse_edges
 from kdepth.evaluation.crops import CROPS, VIEWS
 from kdepth.evaluation.predictions import FILE_QUANTITIES
@@ -165,22 +163,22 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
 def main(flags: absl_flags.FlagValues) -> int:
     """Scores, prints, stores; status 1 only if `--gate` is not passed."""
-    from kdepth.evaluation import output, per_image, record
+    from kdepth.evaluation import record
     from kdepth.evaluation.table import append, read_rows
 
+    if flags.compare and not flags.bootstrap:
+        raise UserError("--compare needs draws: leave out --bootstrap=0")
     others = [per_image.read(Path(name)) for name in flags.compare]
     given = [name for name in ("run", "model", "predictions") if flags[name].value]
     if not given and others:
-        if len(others) < 2:
-            raise UserError("--compare: name two tables, or score something to compare with it")
-        output.print_comparison(others, flags.bootstrap, flags.bootstrap_seed, flags.comparison)
-        return 0
+        return _compare_alone(flags, others)
     if len(given) != 1:
         raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
     if flags.postprocess is not None and not flags.run:
         raise UserError(
             "--postprocess is for --run; exported models and predictions are as they are"
         )
+    edges = parse_edges(flags.distance_bins) if flags.distance_bins else None
     info = _run_info(flags)
     test, protocol = _test_data(flags, info)
     train = _training_data(flags, info, test)
@@ -189,9 +187,11 @@ def main(flags: absl_flags.FlagValues) -> int:
     count = test.count(protocol)
     system = _open_system(flags, info, count)
     protocol = _scaled_for(protocol, system.kind, flags.scaling)
+    for other in others:
+        compare.check_protocol(other, protocol.describe())
     if info and test.is_same_as(_trained_on(info, test)):
         logging.warning("%s is what the run was trained on: this is no test", test.name)
-    if test.split == protocol.split and count != protocol.images > 0:
+    if protocol.images not in (0, count) and test.split == protocol.split:
         logging.warning(
             "%s has %d images with ground truth and protocol %s is about %d: its figures do not "
             "compare with published ones",
@@ -199,24 +199,41 @@ def main(flags: absl_flags.FlagValues) -> int:
         )
     root = Path(flags.run) if flags.run else results.parent / "predictions" / system.name
     folder = output.Folder(root, protocol)
-    edges = parse_edges(flags.distance_bins) if flags.distance_bins else None
     by_distance = ErrorByDistance(edges or default_edges(protocol.max_depth))
-    fitted = _fit_baselines(train, protocol)
+    fitted = work.fit_baselines(train, protocol)
     with output.error_maps(folder.file("_errors"), flags.error_maps) as each:
-        scores = _score(flags, system, test, protocol, fitted, count, by_distance, each)
+        scores = work.score(
+            system,
+            test,
+            protocol,
+            fitted,
+            number=min(count, flags.limit or count),
+            pictures=flags.pictures,
+            photometric=flags.photometric,
+            by_distance=by_distance,
+            each=each,
+        )
     figures = per_image.of_scores(system.name, protocol, scores)
     draws, seed = flags.bootstrap, flags.bootstrap_seed
+    compared = output.compare_last([*others, figures], draws, seed)
     trusted = output.interval(figures, draws, seed) if draws else None
     rows = record.rows(system, test, train, protocol, fitted, scores, trusted)
     output.print_reports(rows, bold=sys.stdout.isatty())
     print("", *output.summary(system.name, protocol, scores, trusted), sep="\n")
-    title = f"{system.name} on {test.name}: abs_rel {scores.mean()['abs_rel']:.3f} over {len(scores.names)} images"
-    written = output.write_files(folder, system.name, scores, by_distance, trusted, title)
+    written = output.write_files(folder, system.name, test.name, scores, by_distance, trusted)
     append(results, rows)
     print(f"wrote {', '.join(str(path) for path in [*written, results])}")
-    if others:
-        output.print_comparison([*others, figures], draws, seed, flags.comparison)
+    output.print_comparisons(compared, flags.comparison)
     return _gate(flags.gate, scores.gain())
+
+
+def _compare_alone(flags: absl_flags.FlagValues, tables: list[per_image.PerImage]) -> int:
+    """Compares systems that were scored before, from their tables alone."""
+    if len(tables) < 2:
+        raise UserError("--compare: name two tables, or score something to compare with it")
+    compared = output.compare_last(tables, flags.bootstrap, flags.bootstrap_seed)
+    output.print_comparisons(compared, flags.comparison)
+    return 0
 
 
 # -- what was asked for --------------------------------------------------------------------------
@@ -331,82 +348,6 @@ def _open_system(flags: absl_flags.FlagValues, info: dict[str, Any], count: int)
         return systems.from_network(name, model.facts, model.run, flags.rig_baseline)
     asked = {} if flags.postprocess is None else {"postprocess": flags.postprocess}
     return systems.from_run(Path(flags.run), info, asked, flags.name, flags.rig_baseline)
-
-
-# -- the work ------------------------------------------------------------------------------------
-
-
-def _fit_baselines(train: Source, protocol: Protocol) -> baselines_.Baselines:
-    """Fits on the training depth, with a bar: reading hundreds of scans takes a while."""
-    depths, count = train.depths(protocol, baselines_.MAX_IMAGES)
-    with _bar(count, "map", "fitting baselines") as bar:
-
-        def counted() -> Any:
-            for depth in depths:
-                yield depth
-                bar.update()
-
-        return baselines_.fit(counted(), protocol)
-
-
-def _score(
-    flags: absl_flags.FlagValues,
-    system: systems.System,
-    test: Source,
-    protocol: Protocol,
-    fitted: baselines_.Baselines,
-    count: int,
-    by_distance: ErrorByDistance,
-    each: Callable[[scoring.Picture], None] | None,
-) -> scoring.Scores:
-    """Scores with a bar; a protocol that scales by sequence takes a pass before it."""
-    number = min(count, flags.limit or count)
-    wanted = min(flags.pictures, number)
-    pictures = [(2 * i + 1) * number // (2 * wanted) for i in range(wanted)]
-
-    def samples(images: Collection[int]) -> Iterator[scoring.Sample]:
-        return test.samples(
-            protocol,
-            height=system.size[0],
-            width=system.size[1],
-            resize=system.resize,
-            limit=flags.limit,
-            stereo=flags.photometric or system.stereo,
-            images=None if system.looks or flags.photometric else images,
-        )
-
-    alignments = None
-    if protocol.scaling == "median_sequence":
-        with _bar(number, "image", "fitting scales") as bar:
-            alignments = scoring.sequence_alignments(
-                samples(()),
-                system.predict,
-                protocol,
-                fitted,
-                rig=system.rig,
-                progress=lambda done: bar.update(),
-            )
-    with _bar(number, "image", "scoring") as bar:
-        return scoring.score(
-            samples(pictures),
-            system.predict,
-            protocol,
-            fitted,
-            rig=system.rig,
-            alignments=alignments,
-            pictures=pictures,
-            by_distance=by_distance,
-            each=each,
-            progress=lambda done: bar.update(),
-        )
-
-
-def _bar(total: int, unit: str, description: str) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total, desc=description, unit=unit, dynamic_ncols=True, mininterval=0.5, leave=False
-    )
 
 
 def _gate(least: float | None, gain: float) -> int:

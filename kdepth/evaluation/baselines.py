@@ -77,7 +77,7 @@ def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
         [height, width], same dtype.
     """
     rows, columns = _nearest(*values.shape, height, width)
-    return values[rows[:, None], columns]
+    return values.take(rows, axis=0).take(columns, axis=1)
 
 
 def _nearest(h: int, w: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +128,9 @@ def fit(
     """
     stack = []
     for depth in depths:
-        valid = np.where(protocol.mask(depth), depth, np.inf).astype(np.float32)
-        stack.append(resize_nearest(valid, *grid))
+        valid = resize_nearest(protocol.mask(depth), *grid)
+        depth = resize_nearest(depth, *grid).astype(np.float32)
+        stack.append(np.where(valid, depth, np.float32(np.inf)))
     if not any(np.isfinite(values).any() for values in stack):
         raise UserError(
             f"baselines: none of {len(stack)} training depth maps has a depth that protocol "

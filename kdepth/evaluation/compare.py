@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tabulate
 
 from kdepth.errors import UserError
 from kdepth.evaluation import bootstrap
@@ -68,11 +67,7 @@ def compare(
     Raises:
         UserError: if protocols or images differ.
     """
-    if first.protocol != second.protocol:
-        raise UserError(
-            f"--compare: {first.system} and {second.system} were scored by different protocols, so "
-            f"they do not compare ({first.protocol!r} and {second.protocol!r})"
-        )
+    check_protocol(first, second.protocol)
     place = {image: number for number, image in enumerate(second.images)}
     different = set(first.images) ^ set(second.images)
     if different or len(place) != len(second.images) or len(first.images) != len(second.images):
@@ -114,8 +109,27 @@ def compare(
     )
 
 
+def check_protocol(figures: PerImage, protocol: str) -> None:
+    """Refuses figures of another protocol.
+
+    Args:
+        figures: of one system.
+        protocol: the other system's, in full.
+
+    Raises:
+        UserError: if they differ.
+    """
+    if figures.protocol != protocol:
+        raise UserError(
+            f"--compare: {figures.system} was scored by another protocol, so it does not compare "
+            f"({figures.protocol!r}, not {protocol!r})"
+        )
+
+
 def as_text(comparison: Comparison) -> str:
     """The comparison as a table for the terminal."""
+    import tabulate
+
     header = ["metric", comparison.first, comparison.second, "difference", "interval", "better on"]
     rows = [
         [

@@ -140,12 +140,20 @@ def summary(name: str, protocol: Protocol, scores: Scores, trusted: Interval | N
 def write_files(
     folder: Folder,
     name: str,
+    data: str,
     scores: Scores,
     by_distance: ErrorByDistance,
     trusted: Interval | None,
-    title: str,
 ) -> list[Path]:
     """Writes each image's figures, error by distance, the intervals and the picture.
+
+    Args:
+        folder: where.
+        name: the system's.
+        data: data set and split, for the picture's title.
+        scores: of every image.
+        by_distance: of every pixel.
+        trusted: the intervals; None: there are none.
 
     Returns:
         The files.
@@ -160,27 +168,26 @@ def write_files(
         from kdepth.evaluation.pictures import write_picture
 
         written.append(folder.picture)
+        mean = scores.mean()["abs_rel"]
+        title = f"{name} on {data}: abs_rel {mean:.3f} over {len(scores.names)} images"
         write_picture(written[-1], scores.pictures, title)
     return written
 
 
-def print_comparison(
-    tables: Sequence[per_image.PerImage], samples: int, seed: int, path: str | None
-) -> None:
-    """Compares the last of some systems with each of the others.
-
-    Args:
-        tables: at least two.
-        samples: bootstrap draws.
-        seed: of the draws.
-        path: a CSV file for the figures, or None.
-    """
+def compare_last(
+    tables: Sequence[per_image.PerImage], samples: int, seed: int
+) -> list[compare.Comparison]:
+    """Compares the last of some systems with each of the others; see `kdepth.evaluation.compare`."""
     *others, own = tables
-    found = [compare.compare(other, own, samples, seed) for other in others]
-    for comparison in found:
+    return [compare.compare(other, own, samples, seed) for other in others]
+
+
+def print_comparisons(comparisons: Sequence[compare.Comparison], path: str | None) -> None:
+    """Prints comparisons, and writes them as CSV where there is a path."""
+    for comparison in comparisons:
         print(f"\n{compare.as_text(comparison)}")
     if path:
-        compare.write(Path(path), found)
+        compare.write(Path(path), comparisons)
         print(f"wrote {path}")
 
 

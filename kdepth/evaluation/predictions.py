@@ -70,7 +70,8 @@ class FilePredictions:
                     f"{path}: has pixels without a prediction (value 0); predictions must be dense"
                 )
         rows, columns = sample["camera"].height, sample["camera"].width
-        if (values.shape[0] > values.shape[1]) != (rows > columns) and rows != columns:
+        # The other way round is common: networks with a wide input see upright images too.
+        if values.shape[0] > values.shape[1] and rows < columns:
             raise UserError(
                 f"{self._path}: predictions are {values.shape[0]}x{values.shape[1]}, but "
                 f"{sample['name']} is {rows}x{columns}; arrays are [N, height, width]"
@@ -102,7 +103,8 @@ def _open_array(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file or folder; check --predictions") from None
     except Exception as error:  # zip and NumPy's header parser fail in many ways on damaged bytes
-        why = "it holds pickled Python objects" if "ickle" in str(error) else error
+        objects = "ickle" in str(error) or "Python objects" in str(error)
+        why = "it holds pickled Python objects" if objects else error
         raise UserError(
             f"{path}: cannot be read as .npy or .npz ({why}); save one array of numbers "
             "[N, height, width] with numpy.save"

@@ -130,7 +130,8 @@ def as_text(comparison: Comparison) -> str:
     """The comparison as a table for the terminal."""
     import tabulate
 
-    header = ["metric", comparison.first, comparison.second, "difference", "interval", "better on"]
+    first, second = comparison.first, comparison.second
+    header = ["metric", first, second, "difference", "interval", f"{second} better on"]
     rows = [
         [
             row["metric"],

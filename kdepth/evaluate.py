@@ -168,6 +168,8 @@ def main(flags: absl_flags.FlagValues) -> int:
 
     if flags.compare and not flags.bootstrap:
         raise UserError("--compare needs draws: leave out --bootstrap=0")
+    if flags.comparison and not flags.compare:
+        raise UserError("--comparison: nothing is compared; --compare names the other system")
     others = [per_image.read(Path(name)) for name in flags.compare]
     given = [name for name in ("run", "model", "predictions") if flags[name].value]
     if not given and others:
@@ -184,7 +186,7 @@ def main(flags: absl_flags.FlagValues) -> int:
     train = _training_data(flags, info, test)
     results = _results_path(flags)
     read_rows(results)  # a damaged table shall be found before the work, not after
-    count = test.count(protocol)
+    count = test.count(protocol, flags.photometric)
     system = _open_system(flags, info, count)
     protocol = _scaled_for(protocol, system.kind, flags.scaling)
     for other in others:

@@ -261,6 +261,7 @@ def test_two_systems_are_compared(world, predictions, capsys):
         ([f"--compare={table.format('mine')}"], "name two tables"),
         ([f"{both},none.csv"], "none.csv: no such table"),
         ([both, "--bootstrap=0"], "--bootstrap"),
+        (["--comparison=lost.csv"], "--compare names"),
     ):
         assert cli.call("evaluate", arguments) == 2
         assert words in capsys.readouterr().err

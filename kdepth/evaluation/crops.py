@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -91,15 +90,15 @@ class View:
         """Cuts a sample at its native size.
 
         Args:
-            native: from `kdepth.data.sample.load_sample`, of image, stereo and depth.
+            native: from `kdepth.data.sample.load_sample`; its image, stereo and depth are cut.
             record: its record.
 
         Returns:
             The sample's and the record's part in the view, the cameras cropped with the images.
         """
-        cut: dict[str, Any] = {
-            key: self.cut_truth(value) if key == "depth" else _cut(value, self.image)
-            for key, value in native.items()
+        boxes = {"image": self.image, "stereo": self.image, "depth": self.truth}
+        cut = {
+            key: _cut(value, boxes[key]) if key in boxes else value for key, value in native.items()
         }
         cameras = {}
         for name in ("camera", "stereo_camera"):

@@ -50,6 +50,8 @@ class Alignment:
             return 1.0 / np.maximum(self._line(1.0 / depth), 0.0)
 
     def _line(self, values: np.ndarray) -> np.ndarray:
+        if not self.scale:  # 0 times infinity is no number
+            return np.full_like(values, self.shift)
         return self.scale * values + self.shift if self.shift else self.scale * values
 
 

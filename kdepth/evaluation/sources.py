@@ -56,8 +56,12 @@ class Source:
             and self.data_dir.resolve() == other.data_dir.resolve()
         )
 
-    def count(self, protocol: Protocol) -> int:
+    def count(self, protocol: Protocol, stereo: bool = False) -> int:
         """Number of samples with ground truth.
+
+        Args:
+            protocol: whose ground truth is counted.
+            stereo: only those that have a right view too.
 
         Raises:
             UserError: if the data set, the split or its files are missing, or it has no depth of
@@ -67,7 +71,7 @@ class Source:
         level = logging.get_verbosity()
         logging.set_verbosity(logging.ERROR)
         try:
-            return len(self._records(protocol, "an evaluation"))
+            return len(self._records(protocol, "an evaluation", _keys(stereo)))
         finally:
             logging.set_verbosity(level)
 
@@ -96,7 +100,6 @@ class Source:
         Returns:
             See `kdepth.data.evaluation_samples`.
         """
-        keys = {"image", "depth", "stereo"} if stereo else {"image", "depth"}
         return evaluation_samples(
             self.dataset,
             data_dir=self.data_dir,
@@ -104,7 +107,7 @@ class Source:
             height=height,
             width=width,
             resize=resize,
-            keys=frozenset(keys),
+            keys=_keys(stereo),
             limit=limit,
             on_bad_sample=self.on_bad_sample,
             images=images,
@@ -123,18 +126,18 @@ class Source:
             An iterator over [H, W] float32 maps, metres, 0 = not measured, and how many there are
             at most.
         """
-        records = self._records(protocol, "fitting baselines (--baseline_dataset)")
+        records = self._records(protocol, "fitting baselines (--baseline_dataset)", _keys(False))
         count = min(len(records), most)
         chosen = [records[i * len(records) // count] for i in range(count)]
         return (VIEWS[protocol.view].cut_truth(depth) for depth in self._load(chosen)), count
 
-    def _records(self, protocol: Protocol, purpose: str) -> list[Record]:
-        require_keys(self.dataset, {"depth"}, purpose)
+    def _records(self, protocol: Protocol, purpose: str, keys: frozenset[str]) -> list[Record]:
+        require_keys(self.dataset, keys, purpose)
         options = protocol.reader_options(self.dataset)
         if self.on_bad_sample == "skip":
             options["on_missing"] = "skip"
         reader = open_reader(self.dataset, self.data_dir, **options)
-        return reader.records(self.split, frozenset({"image", "depth"}))
+        return reader.records(self.split, keys)
 
     def _load(self, records: list[Record]) -> Iterator[np.ndarray]:
         for record in records:
@@ -146,3 +149,7 @@ class Source:
                 logging.warning("bad depth skipped: %s", error)
                 continue
             yield depth
+
+
+def _keys(stereo: bool) -> frozenset[str]:
+    return frozenset({"image", "depth", "stereo"} if stereo else {"image", "depth"})

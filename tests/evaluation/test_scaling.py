@@ -61,7 +61,8 @@ def test_a_flat_prediction_becomes_the_mean():
     found = scaling.fit("scale_shift", np.float32([0.1, 0.1, 0.1]).astype(np.float64), truth)
     assert found == Alignment(0.0, 5.0)
     found = scaling.fit("scale_shift_inverse", np.full(3, 7.0), truth)
-    np.testing.assert_allclose(found.apply(np.full(3, 7.0)), 1 / np.mean(1 / truth))
+    # Also where the picture, outside of the scored pixels, is infinitely far or at the camera.
+    np.testing.assert_allclose(found.apply(np.array([7.0, 0.0, np.inf])), 1 / np.mean(1 / truth))
 
 
 def test_infinite_predictions_do_not_spoil_the_fit():

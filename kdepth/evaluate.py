@@ -12,12 +12,12 @@ Example:
   python -m kdepth.evaluate --predictions=other.npy --quantity=depth
       --dataset=kitti_raw --data_dir=kitti --protocol=eigen
   python -m kdepth.evaluate --task=odometry --predictions=mine/10.txt --ground_truth=poses/10.txt
+  python -m kdepth.evaluate
+      --compare=runs/garg/evaluation/eigen.csv,runs/monodepth/evaluation/eigen.csv
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,22 @@ from absl import flags as absl_flags
 from absl import logging
 
 from kdepth.errors import UserError
-from kdepth.evaluation import baselines as baselines_
-from kdepth.evaluation import odometry_task, protocols, scoring, systems
+from kdepth.evaluation import (
+    bootstrap,
+    compare,
+    odometry_task,
+    output,
+    per_image,
+    protocols,
+    systems,
+    work,
+)
+from kdepth.evaluation.by_distance import ErrorByDistance, default_edges, parse_edges
+from kdepth.evaluation.crops import CROPS, VIEWS
+from kdepth.evaluation.predictions import FILE_QUANTITIES
+from kdepth.evaluation.protocol import GROUND_TRUTHS, INTERPOLATIONS, Protocol
+from kdepth.evaluation.scaling import SCALINGS
 from kdepth.evaluation.sources import TEST_SPLITS, TRAIN_SPLITS, Source
-from kdepth.prediction import QUANTITIES
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -48,13 +60,21 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         text(
             "predictions",
             "Predictions of any system, in the split's order: .npy or .npz [N, h, w], or a folder "
-            "of 16-bit depth PNGs (256 * metres). With --task=odometry a pose file, or a folder of them.",
+            "of 16-bit PNGs (256 * metres, or 256 * pixels of disparity). With --task=odometry a pose "
+            "file, or a folder of them.",
         )
         absl_flags.DEFINE_enum(
             "quantity",
             "depth",
-            list(QUANTITIES),
-            "What --predictions hold; disparity is a fraction of the image width.",
+            list(FILE_QUANTITIES),
+            "What --predictions hold; disparity is a fraction of the image width, disparity_pixels "
+            "is in pixels of the stored maps.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_float(
+            "depth_factor",
+            1.0,
+            "What the depth of --predictions is multiplied by first (5.4: stereo monodepth2).",
             flag_values=flags,
         )
         text("name", "The name in the table; by default the run's or the file's.")
@@ -78,26 +98,22 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     )
     with cli.group(flags, "protocol"):
         text("protocol", f"One of {', '.join(protocols.PROTOCOLS)}; by default the data set's own.")
-        absl_flags.DEFINE_enum(
-            "crop", None, list(protocols.CROPS), "Other than the protocol's.", flag_values=flags
-        )
+        for name, values, help in (
+            ("ground_truth", GROUND_TRUTHS, "What is taken for the truth,"),
+            ("view", VIEWS, "The part of each image that the system sees,"),
+            ("crop", CROPS, "The part that counts,"),
+            (
+                "scaling",
+                SCALINGS,
+                "How predictions are brought to metres (a system without metric scale gets median "
+                "scaling),",
+            ),
+            ("interpolation", INTERPOLATIONS, "How predictions are resized,"),
+        ):
+            help += " other than the protocol's."
+            absl_flags.DEFINE_enum(name, None, list(values), help, flag_values=flags)
         absl_flags.DEFINE_float(
             "cap", None, "Largest depth in metres, other than the protocol's.", flag_values=flags
-        )
-        absl_flags.DEFINE_enum(
-            "scaling",
-            None,
-            list(protocols.SCALINGS),
-            "Other than the protocol's; a system without metric scale gets median scaling.",
-            flag_values=flags,
-        )
-        absl_flags.DEFINE_enum(
-            "interpolation",
-            None,
-            list(protocols.INTERPOLATIONS),
-            "How predictions are resized, other than the protocol's: in inverse depth, in depth "
-            "(same), nearest.",
-            flag_values=flags,
         )
         absl_flags.DEFINE_bool(
             "photometric",
@@ -113,6 +129,24 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         text("baseline_split", "Its split; needed where no run says what it was trained on.")
     with cli.group(flags, "camera motion (--task=odometry)"):
         odometry_task.define_flags(flags)
+    with cli.group(flags, "how far figures can be trusted"):
+        absl_flags.DEFINE_integer(
+            "bootstrap",
+            bootstrap.SAMPLES,
+            "Draws of the bootstrap over images that gives the intervals; 0: no intervals.",
+            lower_bound=0,
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_integer("bootstrap_seed", 0, "Its seed.", 0, flag_values=flags)
+        absl_flags.DEFINE_list(
+            "compare",
+            [],
+            "Tables of figures by image (evaluation/<protocol>.csv) of other systems: a paired "
+            "comparison. Without --run, --model and --predictions the last is compared with the "
+            "others.",
+            flag_values=flags,
+        )
+        text("comparison", "A CSV file that gets the comparison too.")
     with cli.group(flags, "output"):
         text(
             "results",
@@ -123,6 +157,15 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             4,
             "Images shown in images/evaluation.png; 0 writes none.",
             lower_bound=0,
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_bool(
+            "error_maps", False, "Write a picture of each image's error.", flag_values=flags
+        )
+        absl_flags.DEFINE_list(
+            "distance_bins",
+            [],
+            "Edges of the bins of error by distance, metres; by default up to the protocol's cap.",
             flag_values=flags,
         )
         absl_flags.DEFINE_float(
@@ -136,54 +179,84 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
 def main(flags: absl_flags.FlagValues) -> int:
     """Scores, prints, stores; status 1 only if `--gate` is not passed."""
-    from kdepth.evaluation.table import read_rows
+    from kdepth.evaluation import record
+    from kdepth.evaluation.table import append, read_rows
 
+    odometry_task.check_flags(flags)
+    if flags.compare and not flags.bootstrap:
+        raise UserError("--compare needs draws: leave out --bootstrap=0")
+    if flags.comparison and not flags.compare:
+        raise UserError("--comparison: nothing is compared; --compare names the other system")
+    others = [per_image.read(Path(name)) for name in flags.compare]
     given = [name for name in ("run", "model", "predictions") if flags[name].value]
+    if not given and others:
+        return _compare_alone(flags, others)
     if len(given) != 1:
         raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
-    odometry_task.check_flags(flags)
     if flags.task == odometry_task.NAME:
         info = _run_info(flags)
-        facts = _run_row(Path(flags.run), info, {}) if flags.run else {}
+        facts = systems.run_row(Path(flags.run), info, {}) if flags.run else {}
         return odometry_task.main(flags, info, facts, _results_path(flags))
     if flags.postprocess is not None and not flags.run:
         raise UserError(
             "--postprocess is for --run; exported models and predictions are as they are"
         )
+    edges = parse_edges(flags.distance_bins) if flags.distance_bins else None
     info = _run_info(flags)
     test, protocol = _test_data(flags, info)
     train = _training_data(flags, info, test)
     results = _results_path(flags)
     read_rows(results)  # a damaged table shall be found before the work, not after
-    count = test.count(protocol)
+    count = test.count(protocol, flags.photometric)
     system = _open_system(flags, info, count)
     protocol = _scaled_for(protocol, system.kind, flags.scaling)
+    for other in others:
+        compare.check_protocol(other, protocol.describe())
     if info and test.is_same_as(_trained_on(info, test)):
         logging.warning("%s is what the run was trained on: this is no test", test.name)
-
-    fitted = _fit_baselines(train, protocol)
-    number = min(count, flags.limit or count)
-    wanted = min(flags.pictures, number)
-    samples = test.samples(
-        protocol,
-        height=system.size[0],
-        width=system.size[1],
-        resize=system.resize,
-        limit=flags.limit,
-        stereo=flags.photometric or system.stereo,
-    )
-    with _bar(number, "image", "scoring") as bar:
-        scores = scoring.score(
-            samples,
-            system.predict,
+    if protocol.images not in (0, count) and test.split == protocol.split:
+        logging.warning(
+            "%s has %d images with ground truth and protocol %s is about %d: its figures do not "
+            "compare with published ones",
+            *(test.name, count, protocol.name, protocol.images),
+        )
+    root = Path(flags.run) if flags.run else results.parent / "predictions" / system.name
+    folder = output.Folder(root, protocol)
+    by_distance = ErrorByDistance(edges or default_edges(protocol.max_depth))
+    fitted = work.fit_baselines(train, protocol)
+    with output.error_maps(folder.file("_errors"), flags.error_maps) as each:
+        scores = work.score(
+            system,
+            test,
             protocol,
             fitted,
-            rig=system.rig,
-            pictures=[(2 * i + 1) * number // (2 * wanted) for i in range(wanted)],
-            progress=lambda done: bar.update(),
+            number=min(count, flags.limit or count),
+            pictures=flags.pictures,
+            photometric=flags.photometric,
+            by_distance=by_distance,
+            each=each,
         )
-    _store(flags, system, test, train, protocol, fitted, scores, results)
+    figures = per_image.of_scores(system.name, protocol, scores)
+    draws, seed = flags.bootstrap, flags.bootstrap_seed
+    compared = output.compare_last([*others, figures], draws, seed)
+    trusted = output.interval(figures, draws, seed) if draws else None
+    rows = record.rows(system, test, train, protocol, fitted, scores, trusted)
+    output.print_reports(rows, bold=sys.stdout.isatty())
+    print("", *output.summary(system.name, protocol, scores, trusted), sep="\n")
+    written = output.write_files(folder, system.name, test.name, scores, by_distance, trusted)
+    append(results, rows)
+    print(f"wrote {', '.join(str(path) for path in [*written, results])}")
+    output.print_comparisons(compared, flags.comparison)
     return _gate(flags.gate, scores.gain())
+
+
+def _compare_alone(flags: absl_flags.FlagValues, tables: list[per_image.PerImage]) -> int:
+    """Compares systems that were scored before, from their tables alone."""
+    if len(tables) < 2:
+        raise UserError("--compare: name two tables, or score something to compare with it")
+    compared = output.compare_last(tables, flags.bootstrap, flags.bootstrap_seed)
+    output.print_comparisons(compared, flags.comparison)
+    return 0
 
 
 # -- what was asked for --------------------------------------------------------------------------
@@ -202,14 +275,13 @@ def _run_info(flags: absl_flags.FlagValues) -> dict[str, Any]:
     return info
 
 
-def _test_data(
-    flags: absl_flags.FlagValues, info: dict[str, Any]
-) -> tuple[Source, protocols.Protocol]:
+def _test_data(flags: absl_flags.FlagValues, info: dict[str, Any]) -> tuple[Source, Protocol]:
     dataset = flags.dataset or info.get("dataset")
     if not dataset:
         raise UserError("--dataset is required: no run says which data to score")
     named = protocols.find(flags.protocol) if flags.protocol else None
-    split = flags.split or (named.split if named else "") or TEST_SPLITS.get(dataset)
+    split = flags.split or (named.split if named else "")
+    split = split or TEST_SPLITS.get(dataset) or protocols.default_for(dataset).split
     if not split:
         raise UserError(f"--split is required: {dataset} has no test split of its own")
     protocol = (named or protocols.default_for(dataset, split)).replace(
@@ -217,6 +289,8 @@ def _test_data(
         cap=flags.cap,
         scaling=flags.scaling,
         interpolation=flags.interpolation,
+        view=flags.view,
+        ground_truth=flags.ground_truth,
     )
     protocol.check_dataset(dataset)
     known = info.get("data_dir") if dataset == info.get("dataset") else None
@@ -266,7 +340,7 @@ def _results_path(flags: absl_flags.FlagValues) -> Path:
     return (Path(flags.run).parent if flags.run else Path("runs")) / "results.csv"
 
 
-def _scaled_for(protocol: protocols.Protocol, kind: str, asked: str | None) -> protocols.Protocol:
+def _scaled_for(protocol: Protocol, kind: str, asked: str | None) -> Protocol:
     """Relative depth has no metres: it is scored under median scaling, and the protocol says so."""
     if kind != "relative" or protocol.scaling != "none":
         return protocol
@@ -282,7 +356,12 @@ def _open_system(flags: absl_flags.FlagValues, info: dict[str, Any], count: int)
     if flags.predictions:
         path = Path(flags.predictions)
         return systems.from_file(
-            flags.name or path.stem, path, flags.quantity, count, flags.rig_baseline
+            flags.name or path.stem,
+            path,
+            flags.quantity,
+            count,
+            flags.rig_baseline,
+            flags.depth_factor,
         )
     from kdepth import runtime
 
@@ -290,106 +369,8 @@ def _open_system(flags: absl_flags.FlagValues, info: dict[str, Any], count: int)
         model = runtime.DepthModel(flags.model)
         name = flags.name or Path(flags.model).name
         return systems.from_network(name, model.facts, model.run, flags.rig_baseline)
-    import kdepth
-
-    folder = Path(flags.run)
     asked = {} if flags.postprocess is None else {"postprocess": flags.postprocess}
-    trained = kdepth.load_run(folder, **asked)
-    mark = "" if not asked else "+postprocess" if flags.postprocess else "-postprocess"
-    system = systems.from_network(
-        flags.name or folder.resolve().name + mark,
-        runtime.ModelFacts.of_model(trained),
-        lambda images: trained.predict_depth(images).values,
-        flags.rig_baseline,
-    )
-    system.row.update(_run_row(folder, info, asked))
-    return system
-
-
-def _run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """What the table keeps of a run's description, and of the options that were asked for now."""
-    from kdepth.training.runs import Run
-
-    options = {**(info.get("options") or {}), **asked}
-    flags_file = Run(folder).flags
-    digest = (
-        hashlib.sha256(flags_file.read_bytes()).hexdigest()[:12] if flags_file.is_file() else ""
-    )
-    return {
-        "run": folder.resolve().name,
-        "trained_on": f"{info.get('dataset')}/{Path(str(info.get('split'))).name}",
-        "state": info.get("state"),
-        **{name: info.get(name) for name in ("ablation", "control", "batch_size", "seed")},
-        "epochs": ",".join(map(str, info.get("epochs") or ())),
-        "width": options.get("width"),
-        "flags": json.dumps(options, sort_keys=True),
-        "flags_digest": digest,
-    }
-
-
-# -- the work ------------------------------------------------------------------------------------
-
-
-def _fit_baselines(train: Source, protocol: protocols.Protocol) -> baselines_.Baselines:
-    """Fits on the training depth, with a bar: reading hundreds of scans takes a while."""
-    depths, count = train.depths(protocol, baselines_.MAX_IMAGES)
-    with _bar(count, "map", "fitting baselines") as bar:
-
-        def counted() -> Any:
-            for depth in depths:
-                yield depth
-                bar.update()
-
-        return baselines_.fit(counted(), protocol)
-
-
-def _bar(total: int, unit: str, description: str) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total, desc=description, unit=unit, dynamic_ncols=True, mininterval=0.5, leave=False
-    )
-
-
-# -- what comes out ------------------------------------------------------------------------------
-
-
-def _store(
-    flags: absl_flags.FlagValues,
-    system: systems.System,
-    test: Source,
-    train: Source,
-    protocol: protocols.Protocol,
-    fitted: baselines_.Baselines,
-    scores: scoring.Scores,
-    results: Path,
-) -> None:
-    """Prints the table; writes each image's figures, the picture and the rows."""
-    from kdepth.evaluation import formats, record, table
-
-    rows = record.rows(system, test, train, protocol, fitted, scores)
-    frame = table.to_frame(rows)
-    for report in formats.reports(frame):
-        print(formats.terminal(report, bold=sys.stdout.isatty()))
-    name, abs_rel = scores.strongest_baseline()
-    gain = 100 * scores.gain()
-    print(
-        f"\n{system.name}: abs_rel {scores.mean()['abs_rel']:.4f}, {abs(gain):.1f} % "
-        f"{'below' if gain >= 0 else 'ABOVE'} the strongest baseline ({name}, {abs_rel:.4f})"
-    )
-    out = Path(flags.run) if flags.run else results.parent / "predictions" / system.name
-    per_image = out / "evaluation" / f"{protocol.name}.csv"
-    scoring.write_per_image(per_image, scores)
-    written = [per_image]
-    if scores.pictures:
-        from kdepth.evaluation.pictures import write_picture
-
-        written.append(out / "images" / "evaluation.png")
-        mean = scores.mean()["abs_rel"]
-        title = f"{system.name} on {test.name}: abs_rel {mean:.3f} over {len(scores.names)} images"
-        write_picture(written[-1], scores.pictures, title)
-    table.append(results, rows)
-    print(f"wrote {', '.join(str(path) for path in [*written, results])}")
+    return systems.from_run(Path(flags.run), info, asked, flags.name, flags.rig_baseline)
 
 
 def _gate(least: float | None, gain: float) -> int:

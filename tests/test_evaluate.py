@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdepth import cli
-from kdepth.data.image import write_depth_png, write_image
+from kdepth.data.image import read_image, write_depth_png, write_image
 from kdepth.evaluation.table import read_rows
 from kdepth.prediction import Prediction, Rig
 
@@ -195,6 +195,126 @@ def test_relative_depth_is_median_scaled(run, monkeypatch, capsys):
     assert "--scaling=median" in capsys.readouterr().err
 
 
+def csv_rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_how_far_figures_can_be_trusted(world, predictions, capsys):
+    assert evaluate(world, f"--predictions={predictions}", "--bootstrap=200") == 0
+    out = capsys.readouterr().out
+    assert f"bootstrap over {TEST_FRAMES} images, 200 draws, seed 0" in out
+    row, *baselines = read_rows(predictions.parent / "runs/results.csv")
+    assert float(row["abs_rel_low"]) <= float(row["abs_rel"]) <= float(row["abs_rel_high"])
+    assert not any(row["abs_rel_low"] for row in baselines)
+    assert json.loads(row["flags"])["quantity"] == "depth"
+    folder = predictions.parent / "runs/predictions/mine/evaluation"
+    rmse = next(r for r in csv_rows(folder / "synthetic_intervals.csv") if r["metric"] == "rmse")
+    assert float(rmse["low"]) < float(rmse["mean"]) < float(rmse["high"])
+    assert float(rmse["mean"]) == pytest.approx(float(row["rmse"]))
+    assert evaluate(world, f"--predictions={predictions}", "--bootstrap=0", "--name=no") == 0
+    assert not (folder.parents[1] / "no/evaluation/synthetic_intervals.csv").exists()
+    assert not read_rows(predictions.parent / "runs/results.csv")[1]["abs_rel_low"]
+
+
+def test_error_by_distance_and_error_maps(world, predictions):
+    mine = f"--predictions={predictions}"
+    assert evaluate(world, mine, "--error_maps", "--distance_bins=0,5,20,80") == 0
+    folder = predictions.parent / "runs/predictions/mine/evaluation"
+    bins = csv_rows(folder / "synthetic_by_distance.csv")
+    assert [row["to_m"] for row in bins] == ["5.0", "20.0", "80.0"]
+    assert all(float(row["bias"]) == pytest.approx(0.1, abs=1e-3) for row in bins if row["bias"])
+    pictures = sorted((folder / "synthetic_errors").iterdir())
+    assert len(pictures) == TEST_FRAMES and pictures[0].suffix == ".png"
+    image = read_image(pictures[0])
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert (image[0] == 0x30).all()  # nothing is measured in the top row
+    red, blue = image[1:, :, 0].mean(), image[1:, :, 2].mean()
+    assert red > blue + 10  # everything is 10 % too far
+    # A failure leaves the maps of before.
+    values = np.load(predictions)
+    values[-1] = np.nan
+    np.save(predictions, values)
+    before = [picture.stat().st_mtime_ns for picture in pictures]
+    assert evaluate(world, mine, "--error_maps") == 2
+    assert [picture.stat().st_mtime_ns for picture in pictures] == before
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_two_systems_are_compared(world, predictions, capsys):
+    np.save("worse.npy", 1.3 * np.load(predictions) / 1.1)
+    table = "runs/predictions/{}/evaluation/synthetic.csv"
+    assert evaluate(world, f"--predictions={predictions}") == 0
+    capsys.readouterr()
+    compare = [f"--compare={table.format('mine')}", "--comparison=found.csv"]
+    assert evaluate(world, "--predictions=worse.npy", *compare) == 0
+    out = capsys.readouterr().out
+    assert f"difference: worse - mine, on {TEST_FRAMES} images" in out
+    rows = csv_rows("found.csv")
+    assert rows[0]["verdict"] == "mine is better"
+    assert float(rows[0]["difference"]) == pytest.approx(0.2, rel=1e-4)
+    # The same from the tables alone: no data is read.
+    both = f"--compare={table.format('mine')},{table.format('worse')}"
+    assert cli.call("evaluate", [both, "--comparison=again.csv"]) == 0
+    assert csv_rows("again.csv") == rows
+    for arguments, words in (
+        ([f"--compare={table.format('mine')}"], "name two tables"),
+        ([f"{both},none.csv"], "none.csv: no such table"),
+        ([both, "--bootstrap=0"], "--bootstrap"),
+        (["--comparison=lost.csv"], "--compare names"),
+    ):
+        assert cli.call("evaluate", arguments) == 2
+        assert words in capsys.readouterr().err
+    assert evaluate(world, "--predictions=worse.npy", "--cap=30", "--name=capped") == 0
+    one, two = table.format("mine"), "runs/predictions/capped/evaluation/synthetic+cap=30.csv"
+    stored = len(read_rows(predictions.parent / "runs/results.csv"))
+    for arguments in (
+        [f"--compare={one},{two}"],
+        [
+            "--dataset=synthetic",
+            f"--data_dir={world}",
+            "--predictions=worse.npy",
+            f"--compare={two}",
+        ],
+    ):
+        assert cli.call("evaluate", arguments) == 2
+        assert "scored by another protocol" in capsys.readouterr().err
+    assert evaluate(world, "--predictions=worse.npy", "--limit=3", f"--compare={one}") == 2
+    assert "scored on different images (5 and 3" in capsys.readouterr().err
+    assert len(read_rows(predictions.parent / "runs/results.csv")) == stored
+
+
+@pytest.mark.parametrize(
+    ("scaling", "change", "limit"),
+    [
+        ("median", lambda d: d / 7, 1e-5),
+        ("median_sequence", lambda d: d / 7, 1e-5),
+        ("scale_shift", lambda d: d / 7 + 3, 1e-5),
+        ("scale_shift_inverse", lambda d: 1 / (2 / d + 0.3), 1e-3),
+    ],
+)
+def test_every_scaling(world, predictions, capsys, scaling, change, limit):
+    values = np.stack([scene(2, frame) for frame in range(TEST_FRAMES)])
+    np.save(predictions, change(values.astype(np.float64)))
+    assert evaluate(world, f"--predictions={predictions}", f"--scaling={scaling}") == 0
+    row = read_rows(predictions.parent / "runs/results.csv")[0]
+    assert float(row["abs_rel"]) < limit and row["protocol"] == f"synthetic+scaling={scaling}"
+    assert "median(truth) / median(prediction)" in capsys.readouterr().out
+
+
+def test_predictions_in_another_unit_are_noticed(world, predictions, capsys):
+    np.save(predictions, np.load(predictions) / 30)
+    assert evaluate(world, f"--predictions={predictions}") == 0
+    err = capsys.readouterr().err
+    assert "true depth is 27.3 times the predicted one" in err and "--depth_factor" in err
+    capsys.readouterr()
+    assert evaluate(world, f"--predictions={predictions}", "--depth_factor=30", "--name=right") == 0
+    assert "true depth is" not in capsys.readouterr().err
+    row = read_rows(predictions.parent / "runs/results.csv")[1]
+    assert row["system"] == "right" and float(row["abs_rel"]) == pytest.approx(0.1, rel=1e-5)
+    assert json.loads(row["flags"])["depth_factor"] == 30
+
+
 def test_gate(world, predictions, capsys):
     assert evaluate(world, f"--predictions={predictions}", "--gate=0.05", "--pictures=0") == 0
     assert evaluate(world, f"--predictions={predictions}", "--gate=0.99", "--pictures=0") == 1
@@ -270,6 +390,10 @@ def test_mistakes_are_one_line(world, predictions, run, tmp_path, capsys):
         ([f"--predictions={tmp_path}/none.npy"], "no such file or folder"),
         ([f"--predictions={tmp_path}/broken.npy"], "cannot be read"),
         ([f"--predictions={tmp_path}/empty"], "no .png"),
+        ([mine, "--depth_factor=0"], "--depth_factor=0"),
+        ([mine, "--distance_bins=9,2"], "--distance_bins=9,2"),
+        ([mine, "--crop=nyu"], "480x640"),
+        ([mine, "--compare=none.csv"], "none.csv"),
         ([mine, "--rig_baseline=-1"], "--rig_baseline=-1"),
         (["--model=none.tflite"], "none.tflite"),
     ):

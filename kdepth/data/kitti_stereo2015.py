@@ -31,6 +31,8 @@ _CAMERAS = {
     1226: (707.0912, 601.8873, 183.1104),
 }
 _BASELINE = 0.5327  # metres, cameras 2 and 3; it differs by less than 1 mm from date to date
+_ROUNDED_BASELINE = 0.54  # metres, as monodepth's evaluation has it for truth and prediction
+RIGS = ("calibrated", "rounded")
 _TAIL = "_10"  # the first frame of each scene; the second, _11, has no disparity of its own
 
 
@@ -61,6 +63,8 @@ class KittiStereo2015:
 
     Args:
         data_dir: the folder that holds `training` (and `testing`).
+        rig: "calibrated" (the calibration archive's files where they are there), or "rounded": the
+            focal length of the image width and a baseline of 0.54 m, as in monodepth's evaluation.
         on_missing: "stop" or "skip": what a listed image that is not on disk does.
 
     Raises:
@@ -72,8 +76,16 @@ class KittiStereo2015:
         ["image", "stereo", "intrinsics", "stereo_intrinsics", "baseline", "depth", "index"]
     )
 
-    def __init__(self, data_dir: str | os.PathLike[str], on_missing: str = "stop") -> None:
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        on_missing: str = "stop",
+        rig: str = "calibrated",
+    ) -> None:
+        if rig not in RIGS:
+            raise ValueError(f"`rig` is one of {RIGS}, received {rig!r}")
         self.root = frames.check_folder(data_dir, self.name)
+        self._rounded = rig == "rounded"
         self._on_missing = on_missing
         self._parts = [
             name for name in ("training", "testing") if (self.root / name / "image_2").is_dir()
@@ -150,16 +162,18 @@ class KittiStereo2015:
         """Returns left camera, right camera and baseline: from calibration, else by the width."""
         width, height = image_size(image)
         folder = self.root / part / "calib_cam_to_cam"
-        if folder.is_dir():
+        if folder.is_dir() and not self._rounded:
             calibration = Calibration(folder / f"{frame:06d}.txt")
             left, right = (calibration.projection(f"P_rect_{number}") for number in ("02", "03"))
             baseline = baseline_of(left, right, calibration.path)
             return camera_of(left, width, height), camera_of(right, width, height), baseline
         if width not in _CAMERAS:
-            raise UserError(
-                f"{image}: is {width} pixels wide, which no KITTI camera is, and there is no "
-                f"calibration; put the calibration archive's files into {folder}"
+            remedy = (
+                "a protocol with the calibrated rig reads the calibration archive's files"
+                if self._rounded
+                else f"put the calibration archive's files into {folder}"
             )
+            raise UserError(f"{image}: is {width} pixels wide, which no KITTI camera is; {remedy}")
         focal, cx, cy = _CAMERAS[width]
         camera = Camera(focal, focal, cx, cy, width, height)
-        return camera, camera, _BASELINE
+        return camera, camera, _ROUNDED_BASELINE if self._rounded else _BASELINE

@@ -6,7 +6,7 @@ import collections
 import concurrent.futures
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from kdepth.errors import UserError
 
 _WORKERS = 2
 _AHEAD = 4  # samples that are loaded while the caller works on one
+
+Cut = Callable[[dict[str, np.ndarray], Record], tuple[dict[str, np.ndarray], Record]]
+"""(native sample, its record) -> a part of both."""
 
 
 def evaluation_samples(
@@ -34,6 +37,8 @@ def evaluation_samples(
     on_bad_sample: str = "stop",
     bad_samples: dict[str, str] | None = None,
     source_offsets: tuple[int, ...] = (-1, 1),
+    images: Collection[int] | None = None,
+    cut: Cut | None = None,
     **reader_options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yields the samples of a split in its order.
@@ -51,10 +56,13 @@ def evaluation_samples(
             reported.
         bad_samples: filled with name -> message of what was left out.
         source_offsets: frames of `sources`.
+        images: indices of the samples whose images are read, where not all are needed: decoding
+            them takes longer than all else.
+        cut: takes a part of each native sample, before the resize.
         **reader_options: of the data set's reader.
 
     Yields:
-        `name`, `index`, `image` [height, width, 3] float32, `image_native` [H, W, 3] uint8,
+        `name`, `index`, (where read) `image` [height, width, 3] float32, `image_native` [H, W, 3] uint8,
         `camera` (native `Camera`), `baseline` (metres, or None if the data set's calibration does
         not say), and of `keys`: `depth` [H, W] float32 metres at native size (0 = not measured),
         `stereo` and `sources` [S, height, width, 3] float32 at network size, `intrinsics` [3, 3] at
@@ -76,13 +84,15 @@ def evaluation_samples(
     def load(item: tuple[int, Record]) -> dict[str, Any] | None:
         index, record = item
         try:
-            native = load_sample(record, keys)
+            native = load_sample(record, keys, images is None or index in images)
         except UserError as error:
             if on_bad_sample == "stop":
                 raise
             bad_samples[record.name] = str(error)
             logging.warning("bad sample skipped: %s", error)
             return None
+        if cut is not None:
+            native, record = cut(native, record)
         return _sample(index, record, native, height, width, resize)
 
     loaded = _ahead(load, itertools.islice(enumerate(records), limit))
@@ -97,10 +107,11 @@ def _sample(
     sample.update(
         name=record.name,
         index=index,
-        image_native=native["image"],
         camera=record.camera,
         baseline=record.baseline,
     )
+    if "image" in native:
+        sample["image_native"] = native["image"]
     if depth is not None:
         sample["depth"] = depth[..., 0]
     return sample

@@ -93,31 +93,34 @@ class Reader(Protocol):
         """
 
 
-def load_sample(record: Record, keys: frozenset[str]) -> dict[str, np.ndarray]:
+def load_sample(
+    record: Record, keys: frozenset[str], with_image: bool = True
+) -> dict[str, np.ndarray]:
     """Loads a sample at its native size.
 
     Args:
         record: what to load.
         keys: which of image, stereo, sources, intrinsics, stereo_intrinsics, baseline, depth,
             T_sources_image.
+        with_image: load the target image, whether it is in `keys` or not.
 
     Returns:
         `image` and `stereo` [H, W, 3] uint8, `sources` [S, H, W, 3] uint8, `intrinsics` and
         `stereo_intrinsics` [3, 3] float32, `baseline` float32 metres, `depth` [H, W, 1] float32
-        metres, `T_sources_image` [S, 4, 4] float32; of these the ones in `keys`. `image` is always
-        among them.
+        metres, `T_sources_image` [S, 4, 4] float32; of these the ones in `keys`.
 
     Raises:
         UserError: if a file is missing, damaged, or of another size than the target image.
     """
-    image = read_image(record.image)
-    height, width = image.shape[:2]
-    if (width, height) != (record.camera.width, record.camera.height):
-        raise UserError(
-            f"{record.image}: the image is {width}x{height}, but its calibration is for "
-            f"{record.camera.width}x{record.camera.height}; use images and calibration of one size"
-        )
-    sample = {"image": image}
+    width, height = record.camera.width, record.camera.height
+    sample = {}
+    if with_image:
+        image = sample["image"] = read_image(record.image)
+        if image.shape[:2] != (height, width):
+            raise UserError(
+                f"{record.image}: the image is {image.shape[1]}x{image.shape[0]}, but its "
+                f"calibration is for {width}x{height}; use images and calibration of one size"
+            )
     if "stereo" in keys:
         sample["stereo"] = read_image(_present(record, record.stereo, "stereo"))
         _check_size(record, record.stereo, sample["stereo"], width, height)

@@ -70,25 +70,27 @@ def project_scan(
     """
     if value not in LIDAR_VALUES:
         raise ValueError(f"`value` must be one of {', '.join(LIDAR_VALUES)}, received {value!r}")
-    points = points[points[:, 0] >= 0].astype(np.float64)
-    homogeneous = np.concatenate([points[:, :3], np.ones((len(points), 1))], axis=1)
+    homogeneous = points.take(np.flatnonzero(points[:, 0] >= 0), axis=0).astype(np.float64)
+    homogeneous[:, 3] = 1.0  # in the place of the reflectance
     x, y, z = projection @ homogeneous.T
     with np.errstate(divide="ignore", invalid="ignore"):
         columns, rows = np.round(x / z) - 1, np.round(y / z) - 1
-    inside = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)
+    inside = np.flatnonzero((columns >= 0) & (rows >= 0) & (columns < width) & (rows < height))
     columns, rows = columns[inside].astype(np.int64), rows[inside].astype(np.int64)
-    values = (z if value == "camera_z" else points[:, 0])[inside]
+    values = (z if value == "camera_z" else homogeneous[:, 0])[inside]
+    values = np.maximum(values, 0).astype(np.float32)
 
-    depth = np.zeros((height, width))
-    depth[rows, columns] = values
-    shared = rows * (width - 1) + columns
+    depth = np.zeros(height * width, np.float32)
+    pixels = rows * width + columns
+    depth[pixels] = values
+    shared = pixels - rows
     order = np.argsort(shared, kind="stable")
     _, starts, counts = np.unique(shared[order], return_index=True, return_counts=True)
     if len(starts):
         smallest = np.minimum.reduceat(values[order], starts)
-        first, several = order[starts], counts > 1
-        depth[rows[first][several], columns[first][several]] = smallest[several]
-    return np.maximum(depth, 0).astype(np.float32)
+        several = counts > 1
+        depth[pixels[order[starts]][several]] = smallest[several]
+    return depth.reshape(height, width)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdepth.errors import UserError
-from kdepth.evaluation.protocols import Protocol
+from kdepth.evaluation.protocol import Protocol
 
 # Rows and columns of the grid that training depth is decimated to. Sparse lidar still fills it: 22
 # 000 scans are not needed for a smooth statistic, hundreds are enough, and `MAX_IMAGES` of this
@@ -43,6 +43,27 @@ class Baselines:
         """Each baseline for an image of any size, [height, width] float32 metres, nearest."""
         return {name: resize_nearest(values, height, width) for name, values in self.maps.items()}
 
+    def at(self, pixels: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
+        """The same at some pixels alone, which for a sparse truth are few.
+
+        Args:
+            pixels: [N] row * width + column.
+            height: of the image.
+            width: of the image.
+
+        Returns:
+            Each baseline's [N] float32 metres.
+        """
+        rows, columns = np.divmod(pixels, width)
+        cells = {}
+        found = {}
+        for name, values in self.maps.items():
+            if values.shape not in cells:
+                grid_rows, grid_columns = _nearest(*values.shape, height, width)
+                cells[values.shape] = grid_rows[rows] * values.shape[1] + grid_columns[columns]
+            found[name] = values.ravel()[cells[values.shape]]
+        return found
+
 
 def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Takes for each pixel centre the nearest value; never mixes two depths.
@@ -55,9 +76,15 @@ def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
         [height, width], same dtype.
     """
-    rows = ((2 * np.arange(height) + 1) * values.shape[0]) // (2 * height)
-    columns = ((2 * np.arange(width) + 1) * values.shape[1]) // (2 * width)
-    return values[rows[:, None], columns]
+    rows, columns = _nearest(*values.shape, height, width)
+    return values.take(rows, axis=0).take(columns, axis=1)
+
+
+def _nearest(h: int, w: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column of an [h, w] map that each row and column of an image takes."""
+    rows = ((2 * np.arange(height) + 1) * h) // (2 * height)
+    columns = ((2 * np.arange(width) + 1) * w) // (2 * width)
+    return rows, columns
 
 
 def weighted_median(depths: np.ndarray) -> np.ndarray:
@@ -101,8 +128,9 @@ def fit(
     """
     stack = []
     for depth in depths:
-        valid = np.where(protocol.mask(depth), depth, np.inf).astype(np.float32)
-        stack.append(resize_nearest(valid, *grid))
+        valid = resize_nearest(protocol.mask(depth), *grid)
+        depth = resize_nearest(depth, *grid).astype(np.float32)
+        stack.append(np.where(valid, depth, np.float32(np.inf)))
     if not any(np.isfinite(values).any() for values in stack):
         raise UserError(
             f"baselines: none of {len(stack)} training depth maps has a depth that protocol "

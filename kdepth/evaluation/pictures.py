@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kdepth.data.image import write_image
 from kdepth.evaluation.scoring import Picture
 from kdepth.files import atomic_path
 
 _ERROR_RANGE = 0.5  # relative error at the ends of the colour scale
+_ERROR_MAP = "RdBu_r"
+_UNSCORED = 0x30  # grey
 
 
 def write_picture(path: Path, pictures: Sequence[Picture], title: str) -> None:
@@ -29,8 +32,9 @@ def write_picture(path: Path, pictures: Sequence[Picture], title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    depth_map = colormaps["magma"].with_extremes(bad="#303030")
-    error_map = colormaps["RdBu_r"].with_extremes(bad="#303030")
+    grey = (_UNSCORED / 255,) * 3
+    depth_map = colormaps["magma"].with_extremes(bad=grey)
+    error_map = colormaps[_ERROR_MAP].with_extremes(bad=grey)
     near, far = _depth_range(pictures)
     height, width = pictures[0].truth.shape
     row_inches = 4 * height / width + 0.3
@@ -74,6 +78,26 @@ def write_picture(path: Path, pictures: Sequence[Picture], title: str) -> None:
     figure.suptitle(title, fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def write_error_map(path: Path, picture: Picture) -> None:
+    """Writes one image's relative error, prediction / truth - 1, as a plain PNG.
+
+    Args:
+        path: the file.
+        picture: its image is not looked at.
+
+    The colours are those of `write_picture`: blue too near, red too far, from -50 % to 50 %; dark
+    grey is not scored.
+    """
+    from matplotlib import colormaps
+
+    truth = _visible(picture.truth)
+    scored = truth > 0
+    error = picture.prediction[scored] / truth[scored] - 1
+    shown = np.full((*truth.shape, 3), _UNSCORED, np.uint8)
+    shown[scored] = colormaps[_ERROR_MAP](0.5 + 0.5 * error / _ERROR_RANGE, bytes=True)[:, :3]
+    write_image(path, shown)
 
 
 def _depth_range(pictures: Sequence[Picture]) -> tuple[float, float]:

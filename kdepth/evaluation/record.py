@@ -11,7 +11,8 @@ import numpy as np
 
 import kdepth
 from kdepth.evaluation.baselines import Baselines
-from kdepth.evaluation.protocols import Protocol
+from kdepth.evaluation.output import Interval
+from kdepth.evaluation.protocol import Protocol
 from kdepth.evaluation.scoring import Scores
 from kdepth.evaluation.sources import Source
 from kdepth.evaluation.systems import System
@@ -25,6 +26,7 @@ def rows(
     protocol: Protocol,
     fitted: Baselines,
     scores: Scores,
+    interval: Interval | None,
 ) -> list[dict[str, Any]]:
     """The system's row, then one for each baseline, the strongest first.
 
@@ -35,6 +37,7 @@ def rows(
         protocol: how.
         fitted: the baselines.
         scores: the outcome.
+        interval: how far the system's means can be trusted.
 
     Returns:
         Rows for `kdepth.evaluation.table.append`.
@@ -65,7 +68,7 @@ def rows(
         }
         for name, means in systems.items()
     ]
-    found[0].update(system.row)
+    found[0].update(system.row, **(interval.columns() if interval else {}))
     return found
 
 

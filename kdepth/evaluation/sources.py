@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from absl import logging
 from kdepth.data import evaluation_samples, open_reader, require_keys
 from kdepth.data.sample import Record
 from kdepth.errors import UserError
-from kdepth.evaluation.protocols import Protocol
+from kdepth.evaluation.crops import VIEWS
+from kdepth.evaluation.protocol import Protocol
 
-# What is scored and what baselines are fitted on where the user names no split.
-TEST_SPLITS = {"synthetic": "test", "kitti_raw": "eigen_test", "kitti_stereo2015": "training"}
+# What is scored and what baselines are fitted on where the user names no split. Other data sets are
+# scored on their protocol's split.
+TEST_SPLITS = {"synthetic": "test", "kitti_raw": "eigen_test"}
 TRAIN_SPLITS = {"synthetic": "train", "kitti_raw": "eigen_train"}
 
 
@@ -54,8 +56,12 @@ class Source:
             and self.data_dir.resolve() == other.data_dir.resolve()
         )
 
-    def count(self, protocol: Protocol) -> int:
+    def count(self, protocol: Protocol, stereo: bool = False) -> int:
         """Number of samples with ground truth.
+
+        Args:
+            protocol: whose ground truth is counted.
+            stereo: only those that have a right view too.
 
         Raises:
             UserError: if the data set, the split or its files are missing, or it has no depth of
@@ -65,7 +71,7 @@ class Source:
         level = logging.get_verbosity()
         logging.set_verbosity(logging.ERROR)
         try:
-            return len(self._records(protocol, "an evaluation"))
+            return len(self._records(protocol, "an evaluation", _keys(stereo)))
         finally:
             logging.set_verbosity(level)
 
@@ -78,21 +84,22 @@ class Source:
         resize: str,
         limit: int | None = None,
         stereo: bool = False,
+        images: Collection[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The split's samples in its order.
 
         Args:
-            protocol: whose ground truth is read.
+            protocol: whose ground truth is read, and whose view the samples are cut to.
             height: network input height.
             width: network input width.
             resize: method of `kdepth.data.image.resize_image`.
             limit: stop after so many.
             stereo: the right views too.
+            images: indices of the samples whose images are read; None: all.
 
         Returns:
             See `kdepth.data.evaluation_samples`.
         """
-        keys = {"image", "depth", "stereo"} if stereo else {"image", "depth"}
         return evaluation_samples(
             self.dataset,
             data_dir=self.data_dir,
@@ -100,9 +107,11 @@ class Source:
             height=height,
             width=width,
             resize=resize,
-            keys=frozenset(keys),
+            keys=_keys(stereo),
             limit=limit,
             on_bad_sample=self.on_bad_sample,
+            images=images,
+            cut=None if protocol.view == "whole" else VIEWS[protocol.view].cut,
             **protocol.reader_options(self.dataset),
         )
 
@@ -117,18 +126,18 @@ class Source:
             An iterator over [H, W] float32 maps, metres, 0 = not measured, and how many there are
             at most.
         """
-        records = self._records(protocol, "fitting baselines (--baseline_dataset)")
+        records = self._records(protocol, "fitting baselines (--baseline_dataset)", _keys(False))
         count = min(len(records), most)
         chosen = [records[i * len(records) // count] for i in range(count)]
-        return self._load(chosen), count
+        return (VIEWS[protocol.view].cut_truth(depth) for depth in self._load(chosen)), count
 
-    def _records(self, protocol: Protocol, purpose: str) -> list[Record]:
-        require_keys(self.dataset, {"depth"}, purpose)
+    def _records(self, protocol: Protocol, purpose: str, keys: frozenset[str]) -> list[Record]:
+        require_keys(self.dataset, keys, purpose)
         options = protocol.reader_options(self.dataset)
         if self.on_bad_sample == "skip":
             options["on_missing"] = "skip"
         reader = open_reader(self.dataset, self.data_dir, **options)
-        return reader.records(self.split, frozenset({"image", "depth"}))
+        return reader.records(self.split, keys)
 
     def _load(self, records: list[Record]) -> Iterator[np.ndarray]:
         for record in records:
@@ -140,3 +149,7 @@ class Source:
                 logging.warning("bad depth skipped: %s", error)
                 continue
             yield depth
+
+
+def _keys(stereo: bool) -> frozenset[str]:
+    return frozenset({"image", "depth", "stereo"} if stereo else {"image", "depth"})

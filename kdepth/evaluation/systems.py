@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ class System:
         resize: method that brings images there.
         rig: the stereo rig that its disparities stand for, where it knows one.
         stereo: whether it looks at the right view too.
+        looks: whether it looks at the images at all.
         row: facts for the results table.
     """
 
@@ -42,6 +45,7 @@ class System:
     resize: str = "area"
     rig: Rig | None = None
     stereo: bool = False
+    looks: bool = True
     row: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,26 +96,93 @@ def from_network(
     )
 
 
+def from_run(
+    folder: Path,
+    info: dict[str, Any],
+    asked: dict[str, Any],
+    name: str | None = None,
+    rig_baseline: float | None = None,
+) -> System:
+    """A trained run.
+
+    Args:
+        folder: of the run.
+        info: its `run.json`.
+        asked: model options other than the run's own (`postprocess`).
+        name: for the table; by default the folder's, with a mark of what was asked for.
+        rig_baseline: metres, in the place of the training rig's.
+
+    Raises:
+        UserError: if there is no such run, or the baseline is not positive.
+    """
+    import kdepth
+
+    trained = kdepth.load_run(folder, **asked)
+    marks = [f"{'+' if value else '-'}{option}" for option, value in asked.items()]
+    system = from_network(
+        name or "".join([folder.resolve().name, *marks]),
+        ModelFacts.of_model(trained),
+        lambda images: trained.predict_depth(images).values,
+        rig_baseline,
+    )
+    system.row.update(run_row(folder, info, asked))
+    return system
+
+
+def run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What the table keeps of a run's description, and of the options that were asked for now.
+
+    Args:
+        folder: of the run.
+        info: its `run.json`.
+        asked: model options other than the run's own.
+    """
+    from kdepth.training.runs import Run
+
+    options = {**(info.get("options") or {}), **asked}
+    flags = Run(folder).flags
+    digest = hashlib.sha256(flags.read_bytes()).hexdigest()[:12] if flags.is_file() else ""
+    return {
+        "run": folder.resolve().name,
+        "trained_on": f"{info.get('dataset')}/{Path(str(info.get('split'))).name}",
+        "state": info.get("state"),
+        **{name: info.get(name) for name in ("ablation", "control", "batch_size", "seed")},
+        "epochs": ",".join(map(str, info.get("epochs") or ())),
+        "width": options.get("width"),
+        "flags": json.dumps(options, sort_keys=True),
+        "flags_digest": digest,
+    }
+
+
 def from_file(
-    name: str, path: Path, quantity: str, count: int, rig_baseline: float | None = None
+    name: str,
+    path: Path,
+    quantity: str,
+    count: int,
+    rig_baseline: float | None = None,
+    factor: float = 1.0,
 ) -> System:
     """Stored predictions of any system.
 
     Args:
         name: for the table.
         path: see `kdepth.evaluation.predictions`.
-        quantity: "depth", "disparity" or "inverse_depth".
+        quantity: one of `kdepth.evaluation.predictions.FILE_QUANTITIES`.
         count: images in the split.
         rig_baseline: metres that disparities stand for; None: the data set's own.
+        factor: on depth.
 
     Raises:
-        UserError: if the file does not fit, or the baseline is not positive.
+        UserError: if the file does not fit, or the baseline or the factor is not positive.
     """
+    told = {"quantity": quantity, "depth_factor": factor, "rig_baseline": rig_baseline}
     return System(
         name=name,
-        predict=FilePredictions(path, quantity, count),
-        kind="disparity" if quantity == "disparity" else "metric",
+        predict=FilePredictions(path, quantity, count, factor),
+        kind="disparity" if quantity.startswith("disparity") else "metric",
         rig=_rig(rig_baseline, None),
+        looks=False,
+        row={"flags": json.dumps(told, sort_keys=True)},
     )
 
 

@@ -28,6 +28,8 @@ BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
 _HOW = ("protocol", "protocol_description", "dataset", "data_dir", "split", "images")
 ODOMETRY_METRICS = (*TRAJECTORY_METRICS, "ate_5", "ate_5_std")
+# The 95 % bootstrap interval of abs_rel.
+_INTERVAL = ("abs_rel_low", "abs_rel_high")
 _AGAINST = (
     "strongest_baseline",
     "baseline_abs_rel",
@@ -48,10 +50,11 @@ _WITH = (
     "flags_digest",
 )
 _VERSIONS = ("kdepth", "python", "numpy", "tensorflow", "keras", "backend", "stack")
-COLUMNS = (*_WHAT, *_HOW, *ALL_METRICS, *ODOMETRY_METRICS, *_AGAINST, *_WITH, *_VERSIONS)
+_FIGURES = (*ALL_METRICS, *_INTERVAL, *ODOMETRY_METRICS)
+COLUMNS = (*_WHAT, *_HOW, *_FIGURES, *_AGAINST, *_WITH, *_VERSIONS)
 # A file without these is not a results table.
 _REQUIRED = ("system", "protocol", "protocol_description", "abs_rel")
-_NUMBERS = ("images", *ALL_METRICS, *ODOMETRY_METRICS, "baseline_abs_rel", "gain_percent")
+_NUMBERS = ("images", *_FIGURES, "baseline_abs_rel", "gain_percent")
 # Baseline rows that agree in these are the same measurement.
 _BASELINE_KEY = (
     "system",

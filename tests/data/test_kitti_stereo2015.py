@@ -48,6 +48,26 @@ def test_the_width_tells_the_camera(tmp_path, layout, width, focal):
     assert record.baseline == 0.5327
 
 
+def test_the_rig_that_monodepth_s_evaluation_has(realdata):
+    """0.54 m in the place of 0.5327 m, whatever the calibration says; a disparity stays one."""
+    root = realdata / "kitti_stereo2015"
+    (calibrated, *_), (rounded, *_) = (
+        KittiStereo2015(root, rig=rig).records("training", KEYS)
+        for rig in ("calibrated", "rounded")
+    )
+    assert (calibrated.baseline, rounded.baseline) == (0.5327, 0.54)
+    first, second = calibrated.depth.load(), rounded.depth.load()
+    measured = first > 0
+    np.testing.assert_allclose(second[measured] / first[measured], 0.54 / 0.5327, rtol=1e-6)
+    with pytest.raises(ValueError, match="rig"):
+        KittiStereo2015(root, rig="0.54")
+
+
+def test_the_rounded_rig_reads_no_calibration(kitti_stereo):
+    with pytest.raises(UserError, match=r"is 48 pixels wide.*calibrated rig"):
+        KittiStereo2015(kitti_stereo, rig="rounded").records("training", IMAGE)
+
+
 def test_unknown_width_without_calibration(kitti_stereo):
     shutil.rmtree(kitti_stereo / "training/calib_cam_to_cam")
     with pytest.raises(UserError, match=r"000000_10.png: is 48 pixels wide.*calib_cam_to_cam"):

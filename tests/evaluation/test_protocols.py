@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+from kdepth.data.sample import Record
+from kdepth.data.splits import read_package_split
 from kdepth.errors import UserError
-from kdepth.evaluation.metrics import depth_metrics
+from kdepth.evaluation.crops import CROPS, VIEWS
 from kdepth.evaluation.protocols import PROTOCOLS, Protocol, default_for, find
+from kdepth.evaluation.scaling import SCALINGS
+from kdepth.geometry.camera import Camera
 
 # Integer results of the released evaluations for every image size of KITTI.
 WINDOWS = {
@@ -44,30 +48,6 @@ def test_uncapped_truth_counts_everywhere():
     assert list(PROTOCOLS["kitti_stereo2015"].mask(truth)[0]) == [False, True, True]
 
 
-@hypothesis.given(st.floats(0.01, 100.0), st.integers(0, 2**31))
-def test_median_scaling_does_not_see_scale(factor, seed):
-    rng = np.random.default_rng(seed)
-    truth = rng.uniform(1, 79, 50)
-    prediction = truth * rng.lognormal(0, 0.3, 50)
-    protocol = Protocol("p", scaling="median")
-
-    def scored(p):
-        return depth_metrics(np.clip(p * protocol.scale(p, truth), *protocol.clip), truth)
-
-    first, second = scored(prediction), scored(factor * prediction)
-    for name in first:
-        assert first[name] == pytest.approx(second[name], rel=1e-9, abs=1e-12), name
-
-
-def test_scale_comes_before_the_clip():
-    protocol = Protocol("p", scaling="median")
-    truth = np.array([10.0, 10.0, 10.0])
-    assert protocol.scale(np.array([1000.0, 1000.0, 2000.0]), truth) == 0.01
-    assert protocol.scale(np.zeros(3), truth) == 1.0
-    assert protocol.scale(np.full(3, np.inf), truth) == 1.0
-    assert Protocol("p").scale(np.array([1000.0]), truth) == 1.0
-
-
 def test_descriptions_say_everything_and_differ():
     assert PROTOCOLS["eigen"].describe() == (
         "eigen: one lidar scan, distance along the lidar's x axis; 0.001 < depth < 80 m; "
@@ -82,11 +62,16 @@ def test_descriptions_say_everything_and_differ():
         {"cap": 50.0},
         {"scaling": "median"},
         {"interpolation": "same"},
+        {"view": "cityscapes"},
+        {"ground_truth": "velodyne_z"},
     ):
         assert PROTOCOLS["eigen"].replace(**change).describe() not in texts
 
 
 def test_replacing_names_the_change():
+    assert PROTOCOLS["eigen"].replace(ground_truth="velodyne_z").name == (
+        "eigen+ground_truth=velodyne_z"
+    )
     changed = PROTOCOLS["eigen"].replace(crop="garg", cap=50.0, scaling="median")
     assert changed.name == "eigen+cap=50+scaling=median"
     assert (changed.max_depth, changed.clip) == (50.0, (1e-3, 50.0))
@@ -103,6 +88,8 @@ def test_replacing_names_the_change():
         {"cap": -1.0},
         {"cap": math.nan},
         {"interpolation": "cubic"},
+        {"view": "top"},
+        {"ground_truth": "lidar"},
     ],
 )
 def test_bad_values_are_a_users_mistake(change):
@@ -123,6 +110,15 @@ def test_defaults_follow_data_and_split():
     assert default_for("kitti_raw", "my_list.txt").name == "lidar"
     assert default_for("kitti_stereo2015", "all").disparity_error
     assert default_for("something").ground_truth == "any"
+    for dataset, split, name in (
+        ("kitti_depth", "eigen_benchmark_test", "eigen_benchmark"),
+        ("kitti_depth", "val", "kitti_depth"),
+        ("nyu_labelled", "test", "nyu"),
+        ("make3d", "test", "make3d"),
+        ("cityscapes", "val", "cityscapes"),
+    ):
+        assert default_for(dataset, split) is PROTOCOLS[name]
+        PROTOCOLS[name].check_dataset(dataset)
 
 
 def test_ground_truth_belongs_to_its_data_sets():
@@ -134,3 +130,70 @@ def test_ground_truth_belongs_to_its_data_sets():
     PROTOCOLS["eigen"].check_dataset("kitti_raw")
     with pytest.raises(UserError, match="kitti_raw"):
         PROTOCOLS["eigen"].check_dataset("kitti_stereo2015")
+    with pytest.raises(UserError, match="data sets that have it: nyu_labelled"):
+        PROTOCOLS["nyu"].check_dataset("make3d")
+
+
+def test_what_is_published():
+    """Numbers of images, ranges and crops as the papers and their releases have them."""
+    facts = {
+        "eigen": (697, "garg", (1e-3, 80), "none", "inverse"),
+        "eigen_garg_50": (697, "garg", (1e-3, 50), "none", "inverse"),
+        "eigen_eigen_80": (697, "eigen", (1e-3, 80), "none", "inverse"),
+        "eigen_garg2016": (697, "garg", (1, 50), "none", "inverse"),
+        "eigen_sfmlearner": (697, "garg", (1e-3, 80), "median", "same"),
+        "eigen_scdepth": (697, "garg", (1e-3, 80), "median", "inverse"),
+        "eigen_scdepth_lightning": (697, "garg", (0.1, 80), "median", "same"),
+        "eigen_benchmark": (652, "none", (1e-3, 80), "none", "inverse"),
+        "kitti_stereo2015": (200, "none", (1e-3, 80), "none", "inverse"),
+        "nyu": (654, "nyu", (1e-3, 10), "none", "same"),
+        "nyu_matlab": (654, "nyu_matlab", (1e-3, 10), "none", "same"),
+        "nyu_scdepth": (654, "none", (1e-3, 10), "median", "inverse"),
+        "make3d": (134, "none", (1e-3, 70), "none", "nearest"),
+        "make3d_centre": (134, "none", (1e-3, 70), "none", "nearest"),
+        "cityscapes": (500, "none", (1e-3, 80), "none", "inverse"),
+    }
+    for name, expected in facts.items():
+        p = PROTOCOLS[name]
+        assert (p.images, p.crop, p.clip, p.scaling, p.interpolation) == expected, name
+    assert PROTOCOLS["eigen_scdepth"].ground_truth == "velodyne_z"
+    assert PROTOCOLS["eigen_sfmlearner"].ground_truth == "velodyne_x"
+    assert PROTOCOLS["kitti_stereo2015"].disparity_error
+    assert math.isinf(PROTOCOLS["eigen_benchmark"].max_depth)
+    for split, name in (("eigen_test", "eigen"), ("eigen_benchmark_test", "eigen_benchmark")):
+        assert len(read_package_split(split)) == PROTOCOLS[name].images
+        assert PROTOCOLS[name].split == split
+
+
+def test_every_protocol_is_documented():
+    text = (Path(__file__).parents[2] / "docs/evaluation.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert set(PROTOCOLS) <= documented
+    assert set(SCALINGS) <= documented and set(CROPS) <= documented
+
+
+def test_pixel_crops_are_of_one_size():
+    assert Protocol("p", crop="nyu").window(480, 640) == (45, 471, 41, 601)
+    assert Protocol("p", crop="nyu_matlab").window(480, 640) == (44, 471, 40, 601)
+    assert Protocol("p", crop="cityscapes").window(768, 2048) == (256, 768, 192, 1856)
+    with pytest.raises(UserError, match="480x640 images, but a depth map is 240x320.*--crop"):
+        Protocol("p", crop="nyu").mask(np.ones((240, 320)))
+
+
+def test_views_cut_image_truth_and_camera_together():
+    camera = Camera(fx=2000.0, fy=2000.0, cx=851.5, cy=1135.5, width=1704, height=2272)
+    record = Record(name="a", image=Path("a.jpg"), camera=camera)
+    native = {
+        "image": np.repeat(np.arange(2272)[:, None], 4, 1),
+        "depth": np.repeat(np.arange(55)[:, None, None], 305, 1),
+    }
+    cut, seen = VIEWS["make3d_centre"].cut(native, record)
+    assert cut["image"].shape == (852, 4) and cut["image"][[0, -1], 0].tolist() == [710, 1561]
+    assert cut["depth"].shape == (21, 305, 1) and cut["depth"][[0, -1], 0, 0].tolist() == [17, 37]
+    assert (seen.camera.width, seen.camera.height) == (1704, 852)
+    assert (seen.camera.cx, seen.camera.cy) == (851.5, 1135.5 - 710)
+    top = VIEWS["cityscapes"].cut_truth(np.zeros((1024, 2048)))
+    assert top.shape == (768, 2048)
+    whole = np.zeros((5, 7))
+    assert VIEWS["whole"].cut_truth(whole).shape == whole.shape

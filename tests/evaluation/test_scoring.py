@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pytest
 
 from kdepth.errors import UserError
 from kdepth.evaluation.baselines import fit
+from kdepth.evaluation.by_distance import ErrorByDistance
 from kdepth.evaluation.protocols import Protocol
-from kdepth.evaluation.scoring import score, write_per_image
+from kdepth.evaluation.scaling import Alignment
+from kdepth.evaluation.scoring import SYSTEM, score, sequence_alignments
 from kdepth.geometry.camera import Camera
 from kdepth.prediction import Prediction, Rig
 
@@ -21,6 +21,7 @@ def make_samples(count=3, seed=0, **more):
     return [
         {
             "name": f"frame {i}",
+            "index": i,
             "image": np.zeros((8, 16, 3), np.float32),
             "image_native": np.zeros((16, 32, 3), np.uint8),
             "depth": rng.uniform(2, 60, (16, 32)).astype(np.float32),
@@ -169,14 +170,68 @@ def test_depth_with_a_channel_axis_is_the_same(baselines):
     assert first.mean() == second.mean()
 
 
-def test_per_image_figures_are_kept(baselines, tmp_path):
-    scores = score(make_samples(), oracle(change=lambda d: 1.1 * d), PROTOCOL, baselines)
-    write_per_image(tmp_path / "a" / "p.csv", scores)
-    with open(tmp_path / "a" / "p.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == scores.names
-    assert np.mean([float(row["abs_rel"]) for row in rows]) == scores.mean()["abs_rel"]
-    name, value = scores.strongest_baseline()
-    assert np.mean([float(row[f"abs_rel of {name}"]) for row in rows]) == pytest.approx(
-        value, rel=1e-12
+def test_one_factor_for_all_images_of_a_sequence(baselines):
+    """Sequence a is seen 2, 2 and 5 times too small, sequence b 10 times."""
+    samples = make_samples(4)
+    names = ("a 0", "b 0", "a 1", "a 2")  # not side by side
+    for sample, name, factor in zip(samples, names, (2, 10, 2, 5)):
+        sample.update(name=name, factor=factor)
+
+    def predict(samples):
+        return [
+            Prediction(depth=(s["depth"] / s["factor"])[None].astype(np.float32)) for s in samples
+        ]
+
+    protocol = Protocol("p", scaling="median_sequence")
+    found = sequence_alignments(samples, predict, protocol, baselines, batch_size=3)
+    assert found["a", SYSTEM] == Alignment(pytest.approx(2.0, rel=1e-6))
+    assert found["b", SYSTEM] == Alignment(pytest.approx(10.0, rel=1e-6))
+    assert set(found) == {(s, name) for s in "ab" for name in (SYSTEM, *baselines.maps)}
+    scores = score(samples, predict, protocol, baselines, alignments=found)
+    errors = [row["abs_rel"] for row in scores.system]
+    assert errors == pytest.approx([0, 0, 0, 0.6], abs=1e-5)
+    assert scores.ratios == pytest.approx([2, 10, 2, 5], rel=1e-5)
+    with pytest.raises(ValueError, match="alignments"):
+        score(samples, predict, protocol, baselines)
+
+
+def test_least_squares_undoes_any_line_of_inverse_depth(baselines):
+    protocol = Protocol("p", scaling="scale_shift_inverse")
+
+    def predict(samples):
+        return [
+            Prediction(inverse_depth=(3 / s["depth"] + 0.7)[None].astype(np.float32))
+            for s in samples
+        ]
+
+    assert score(make_samples(), predict, protocol, baselines).mean()["abs_rel"] < 1e-4
+
+
+def test_every_image_and_every_distance_can_be_looked_at(baselines):
+    samples = make_samples()
+    samples[1]["depth"][:] = 0
+    seen, bins = [], ErrorByDistance((0, 30, 80))
+    for sample in samples:
+        del sample["image_native"]
+    scores = score(
+        samples,
+        oracle(change=lambda d: 1.1 * d),
+        PROTOCOL,
+        baselines,
+        each=seen.append,
+        by_distance=bins,
     )
+    assert [picture.name for picture in seen] == scores.names == ["frame 0", "frame 2"]
+    assert seen[0].image is None
+    np.testing.assert_array_equal(seen[0].truth, samples[0]["depth"])
+    np.testing.assert_allclose(seen[0].prediction, 1.1 * samples[0]["depth"], rtol=1e-6)
+    rows = bins.rows()
+    assert sum(row["pixels"] for row in rows) == sum(scores.pixels)
+    assert [row["bias"] for row in rows] == pytest.approx([0.1, 0.1], rel=1e-5)
+
+
+def test_baselines_at_some_pixels_are_the_whole_maps_values(baselines):
+    pixels = np.array([0, 5, 700, 37 * 45 - 1])
+    whole = baselines.predict(37, 45)
+    for name, values in baselines.at(pixels, 37, 45).items():
+        np.testing.assert_array_equal(values, whole[name].ravel()[pixels])

@@ -136,7 +136,7 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
         info: the run's facts, with `dataset`, `data_dir` and `split`.
     """
     from kdepth.data import open_reader
-    from kdepth.data.image import read_image
+    from kdepth.data.sample import load_image
     from kdepth.data.synthetic import default_data_dir
 
     try:
@@ -148,7 +148,7 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
     for split in candidates:
         try:
             records = _spread(reader.records(split, frozenset({"image"})), PICTURES)
-            pictures = [read_image(record.image) for record in records]
+            pictures = [load_image(record.image) for record in records]
         except UserError as error:  # a package split of drives that are not all here
             logging.info("no pictures of split %s: %s", split, error)
             continue

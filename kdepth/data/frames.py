@@ -85,15 +85,29 @@ def entries_of(
     """
     if split in package:
         return splits.read_package_split(split)
+    return splits.read_list(list_file(split, folder, [*package, *own_splits(folder), *others]))
+
+
+def list_file(split: str, folder: Path, names: Sequence[str]) -> Path:
+    """Finds the list file of a split: the data set's own, or a user's.
+
+    Args:
+        split: a name or a path.
+        folder: where the data set keeps lists of its own, `<name>.txt`.
+        names: of all splits, for the message.
+
+    Raises:
+        UserError: if there is no such split; the message lists the ones there are.
+    """
     own = folder / f"{split}.txt"
     if "/" not in split and own.is_file():
-        return splits.read_list(own)
+        return own
     path = Path(split).expanduser()
     if path.is_file():
-        return splits.read_list(path)
-    names = ", ".join([*package, *own_splits(folder), *others])
+        return path
     raise UserError(
-        f"no split {split!r} (--split): choose one of {names}, or give the path of a list file"
+        f"no split {split!r} (--split): choose one of {', '.join(names)}, or give the path of a "
+        "list file"
     )
 
 

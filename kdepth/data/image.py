@@ -68,8 +68,12 @@ def image_size(path: PathLike) -> tuple[int, int]:
         raise _bad_image(path, error) from None
 
 
-def read_depth_png(path: PathLike) -> np.ndarray:
-    """Reads a 16-bit PNG in KITTI's convention (value / 256; 0 = not measured).
+def read_depth_png(path: PathLike, scale: float = DEPTH_SCALE) -> np.ndarray:
+    """Reads a 16-bit PNG whose values are `scale` times the depth; 0 = not measured.
+
+    Args:
+        path: the PNG.
+        scale: values in a metre (or in a pixel of disparity); 256 is KITTI's.
 
     Returns:
         [H, W] float32: metres for a depth map, pixels for a disparity map.
@@ -81,10 +85,10 @@ def read_depth_png(path: PathLike) -> np.ndarray:
     picture = _open_picture(path)
     if not picture.mode.startswith("I"):
         raise UserError(
-            f"{path}: a depth map must be a 16-bit grey PNG (256 * metres), not an image of mode "
-            f"{picture.mode}"
+            f"{path}: a depth map must be a 16-bit grey PNG ({scale:g} * metres), not an image of "
+            f"mode {picture.mode}"
         )
-    return np.asarray(picture).astype(np.float32) / np.float32(DEPTH_SCALE)
+    return np.asarray(picture).astype(np.float32) / np.float32(scale)
 
 
 def write_depth_png(path: PathLike, depth: np.ndarray) -> None:

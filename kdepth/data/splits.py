@@ -21,6 +21,7 @@ from kdepth.errors import UserError
 _FOLDER = Path(__file__).parent / "splits"
 _FORM = "`<drive> <cameras> <frames>`, for example `2011_09_26_drive_0001_sync 02+03 0-5,7`"
 _RIGHT_CAMERA = {"02+03": False, "02": False, "03": True, "l": False, "r": True}
+_SUFFIX = re.compile(r"\.(png|jpe?g|mat)$", re.IGNORECASE)
 _LISTED_PATH = re.compile(
     r"(?P<drive>[^/]+)/image_0?(?P<camera>\d)/(?:data/)?(?P<frame>\d+)(_10)?\.\w+"
 )
@@ -64,22 +65,43 @@ def read_list(path: Path) -> list[Entry]:
         UserError: if the file is missing, empty or holds a line that is not understood (named by
             its number).
     """
+    entries = []
+    for number, fields in _lines(path, _FORM):
+        parsed = _parse(fields)
+        if parsed is None:
+            found = " ".join(fields)
+            raise UserError(f"{path}, line {number}: expected {_FORM}, found {found!r}")
+        entries.extend(parsed)
+    return entries
+
+
+def read_names(path: Path, form: str) -> list[str]:
+    """Reads the list file of a data set whose samples have names, not drives and frame numbers.
+
+    Args:
+        path: a text file; the first field of a line names a sample, or is the path of its image.
+        form: of a line, for the message.
+
+    Returns:
+        The names, without folders and suffix, in the file's order.
+
+    Raises:
+        UserError: if the file is missing or empty.
+    """
+    return [_SUFFIX.sub("", fields[0].rsplit("/", 1)[-1]) for _, fields in _lines(path, form)]
+
+
+def _lines(path: Path, form: str) -> list[tuple[int, list[str]]]:
+    """Returns the fields of a list file's lines with the lines' numbers."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: the split's list file cannot be read: {error}") from None
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        fields = line.split("#")[0].split()
-        if not fields:
-            continue
-        parsed = _parse(fields)
-        if parsed is None:
-            raise UserError(f"{path}, line {number}: expected {_FORM}, found {line.strip()!r}")
-        entries.extend(parsed)
-    if not entries:
-        raise UserError(f"{path}: the split's list file has no entries; a line is {_FORM}")
-    return entries
+    numbered = [(number, line.split("#")[0].split()) for number, line in enumerate(lines, start=1)]
+    found = [(number, fields) for number, fields in numbered if fields]
+    if not found:
+        raise UserError(f"{path}: the split's list file has no entries; a line is {form}")
+    return found
 
 
 def _parse(fields: list[str]) -> list[Entry] | None:

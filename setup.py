@@ -50,6 +50,8 @@ EXTRAS = {
     ],
     # Beside `addons` or `keras3`, which fix the version.
     "gpu": ["tensorflow[and-cuda]"],
+    # Decoding of video files.
+    "video": ["av>=15,<20"],
     # Other Keras backends, beside `keras3`.
     "jax": ["jax>=0.6,<1"],
     "torch": ["torch>=2.6,<3"],

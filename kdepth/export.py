@@ -140,7 +140,8 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
     from kdepth.data.synthetic import default_data_dir
 
     try:
-        reader = open_reader(info["dataset"], info.get("data_dir") or default_data_dir())
+        data_dir = info.get("data_dir") or default_data_dir()
+        reader = open_reader(info["dataset"], data_dir, **info.get("reader_options", {}))
         candidates = [name for name in reader.splits() if "test" in name] + [info["split"]]
     except (UserError, KeyError) as error:
         logging.warning("no pictures of the run's own data (%s): --images= gives others", error)

@@ -25,6 +25,8 @@ DEPTH_SCALE = (
     256.0  # KITTI's depth and disparity PNGs: value = 256 * metres (or pixels), 0 = not measured
 )
 
+_ORIENTATION = 0x0112  # of EXIF
+_ON_THE_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -56,12 +58,19 @@ def read_image(path: PathLike) -> np.ndarray:
 def image_size(path: PathLike) -> tuple[int, int]:
     """Returns (width, height) of a picture from its header, without decoding it.
 
+    An EXIF orientation is applied, as `read_image` does.
+
     Raises:
         UserError: if the file is missing or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            return picture.size
+            width, height = picture.size
+            # Asking a PNG for EXIF that its header has not shown yet would decode it.
+            turned = (picture.format != "PNG" or "exif" in picture.info) and (
+                picture.getexif().get(_ORIENTATION) in _ON_THE_SIDE
+            )
+            return (height, width) if turned else (width, height)
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except Exception as error:  # a decoder may fail in any way on a damaged header

@@ -18,6 +18,7 @@ import numpy as np
 
 from kdepth.data import frames, splits
 from kdepth.data.kitti_calibration import Calibration, baseline_of, camera_of, camera_shift
+from kdepth.data.options import Option
 from kdepth.data.sample import DepthPng, DepthSource, Record
 from kdepth.data.velodyne import LIDAR_VALUES, VelodyneScan
 from kdepth.errors import UserError
@@ -53,6 +54,22 @@ class KittiRaw:
     keys: ClassVar[frozenset[str]] = frozenset(
         ["image", "stereo", "sources", "intrinsics", "stereo_intrinsics", "baseline", "depth"]
         + ["T_sources_image", "index"]
+    )
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "depth",
+            "Measured depth: KITTI depth's accumulated PNGs, its projected scans, the scans "
+            "themselves, or for every drive the first of these that it has.",
+            "auto",
+            choices=DEPTHS,
+        ),
+        Option(
+            "lidar_value",
+            "What a scan's depth is: along the camera's axis, or along the lidar's x axis as in "
+            "several published evaluations.",
+            "camera_z",
+            choices=LIDAR_VALUES,
+        ),
     )
     package_splits: ClassVar[tuple[str, ...]] = tuple(splits.package_splits())
 

@@ -112,6 +112,7 @@ class Reader(Protocol):
 
     name: ClassVar[str]  # as on the command line
     keys: ClassVar[frozenset[str]]  # what it can give at all
+    # A reader may have `options: ClassVar[tuple[Option, ...]]` as well (`options.py`).
 
     def splits(self) -> list[str]:
         """Returns the names that `records` takes as `split`, beside a path to a list file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ class Source:
         data_dir: its folder.
         split: a name, or the path of a list file.
         on_bad_sample: "stop" or "skip".
+        reader_options: of the data set's reader; what a protocol sets itself wins over them.
     """
 
     dataset: str
     data_dir: Path
     split: str
     on_bad_sample: str = "stop"
+    reader_options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -103,7 +105,7 @@ class Source:
             keys=frozenset(keys),
             limit=limit,
             on_bad_sample=self.on_bad_sample,
-            **protocol.reader_options(self.dataset),
+            **self._options(protocol),
         )
 
     def depths(self, protocol: Protocol, most: int) -> tuple[Iterator[np.ndarray], int]:
@@ -122,9 +124,12 @@ class Source:
         chosen = [records[i * len(records) // count] for i in range(count)]
         return self._load(chosen), count
 
+    def _options(self, protocol: Protocol) -> dict[str, Any]:
+        return {**self.reader_options, **protocol.reader_options(self.dataset)}
+
     def _records(self, protocol: Protocol, purpose: str) -> list[Record]:
         require_keys(self.dataset, {"depth"}, purpose)
-        options = protocol.reader_options(self.dataset)
+        options = self._options(protocol)
         if self.on_bad_sample == "skip":
             options["on_missing"] = "skip"
         reader = open_reader(self.dataset, self.data_dir, **options)

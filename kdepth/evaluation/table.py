@@ -25,7 +25,8 @@ from kdepth.files import atomic_path
 
 BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
-_HOW = ("protocol", "protocol_description", "dataset", "data_dir", "split", "images")
+_DATA = ("dataset", "data_dir", "reader_options", "split", "images")
+_HOW = ("protocol", "protocol_description", *_DATA)
 _AGAINST = (
     "strongest_baseline",
     "baseline_abs_rel",
@@ -54,10 +55,7 @@ _NUMBERS = ("images", *ALL_METRICS, "baseline_abs_rel", "gain_percent")
 _BASELINE_KEY = (
     "system",
     "protocol_description",
-    "dataset",
-    "data_dir",
-    "split",
-    "images",
+    *_DATA,
     "baseline_data",
 )
 

@@ -359,8 +359,8 @@ def _flag_message(message: str, flags: absl_flags.FlagValues) -> str:
 
 def _flag_help(flag: absl_flags.Flag) -> str:
     values = getattr(flag.parser, "enum_values", None)
-    # absl adds a remark to the help of flags that may be repeated.
-    text = flag.help.partition(";\n")[0]
+    # absl adds a remark to the help of flags that may be repeated, and the values before an enum's.
+    text = re.sub(r"^<[^>]*>: ", "", flag.help.partition(";\n")[0])
     if flag.boolean:
         head = f"--[no]{flag.name}"
     elif values and len("|".join(values)) > _LONGEST_CHOICE:

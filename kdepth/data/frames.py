@@ -76,6 +76,16 @@ def named_files(
     return found
 
 
+def doubled_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Lists names that are there with several of the suffixes; `named_files` takes one of them."""
+    try:
+        files = [Path(name) for name in sorted(os.listdir(folder))]
+    except OSError:
+        return []
+    counts = collections.Counter(file.stem for file in files if file.suffix.lower() in suffixes)
+    return [folder / stem for stem, count in counts.items() if count > 1]
+
+
 def entries_of(
     split: str, package: Sequence[str], folder: Path, others: Sequence[str]
 ) -> list[splits.Entry]:
@@ -136,6 +146,7 @@ class Missing:
         self._stop = on_missing == "stop"
         self._first: dict[str, Path | str] = {}
         self._counts: collections.Counter[str] = collections.Counter()
+        self._noted: collections.Counter[str] = collections.Counter()
 
     def image(self, path: Path) -> None:
         """Notes a missing target or right view: an error unless such samples are to be skipped."""
@@ -151,8 +162,13 @@ class Missing:
         self._first.setdefault(kind, path)
         self._counts[kind] += 1
 
+    def noted(self, kind: str, path: Path | str) -> None:
+        """Notes what is odd but does no harm; the sample stays."""
+        self._first.setdefault(kind, path)
+        self._noted[kind] += 1
+
     def report(self, found: int) -> None:
-        """Logs one line for each kind.
+        """Logs one line with all kinds.
 
         Raises:
             UserError: if nothing is left.
@@ -167,6 +183,8 @@ class Missing:
             )
         if lines:
             logging.warning("%s: %d samples; left out: %s", self._what, found, "; ".join(lines))
+        for kind, count in self._noted.items():
+            logging.warning("%s: %d %s (first: %s)", self._what, count, kind, self._first[kind])
 
 
 def read_poses(path: Path) -> np.ndarray:

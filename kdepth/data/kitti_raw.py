@@ -84,6 +84,7 @@ class KittiRaw:
             raise ValueError(f"`depth` is one of {DEPTHS}, `lidar_value` one of {LIDAR_VALUES}")
         self.root = frames.check_folder(data_dir, self.name)
         self._depth, self._lidar_value, self._on_missing = depth, lidar_value, on_missing
+        self._doubled: list[Path] = []  # frames with two suffixes that were not reported yet
         # Below its own date only: the depth archive unpacks to train/<drive> and val/<drive>.
         found = (path for path in sorted(self.root.glob("*/*_drive_*")) if path.is_dir())
         self._drives = {p.name: p for p in found if p.name.startswith(f"{p.parent.name}_drive_")}
@@ -121,6 +122,8 @@ class KittiRaw:
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
         found = [self._record(entry, keys, offsets, missing) for entry in entries]
         found = [record for record in found if record is not None]
+        while self._doubled:
+            missing.noted("frames are there as .png and .jpg; .png is taken", self._doubled.pop(0))
         missing.report(len(found))
         return found
 
@@ -191,6 +194,7 @@ class KittiRaw:
 
     @functools.cache  # noqa: B019 (a reader lives as long as its process needs it)
     def _frames(self, drive: Path, folder: str) -> dict[int, Path]:
+        self._doubled += frames.doubled_files(drive / folder)
         return frames.numbered_files(drive / folder)
 
     @functools.cache  # noqa: B019

@@ -79,15 +79,15 @@ def parse_options(dataset: str, texts: Iterable[str]) -> dict[str, Any]:
 
 
 def options_help() -> str:
-    """Returns the options of all readers as the help shows them; like ones together."""
-    datasets: dict[tuple[Option, ...], list[str]] = {}
+    """Returns the options of all readers as the help shows them; shared ones once."""
+    takers: dict[Option, list[str]] = {}
     for dataset in READERS:
-        datasets.setdefault(reader_options(dataset), []).append(dataset)
+        for option in reader_options(dataset):
+            takers.setdefault(option, []).append(dataset)
     lines = []
-    for options, names in datasets.items():
-        if options:
-            lines.append(f"  of {', '.join(names)}:")
-        for option in options:
+    for datasets in dict.fromkeys(map(tuple, takers.values())):
+        lines.append(f"  of {', '.join(datasets)}:")
+        for option in (option for option in takers if tuple(takers[option]) == datasets):
             value = f"<{'|'.join(option.choices)}>" if option.choices else "..."
             default = "" if option.default is None else f" (default: {option.default})"
             body = textwrap.wrap(option.help + default, 86)

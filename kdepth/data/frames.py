@@ -55,7 +55,15 @@ def numbered_files(
         suffixes: accepted file suffixes, the best first.
         tail: what follows the number in the stem (`_10` in KITTI stereo 2015).
     """
-    found: dict[int, Path] = {}
+    named = named_files(folder, suffixes, tail)
+    return {int(name): path for name, path in named.items() if name.isdigit()}
+
+
+def named_files(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, tail: str = ""
+) -> dict[str, Path]:
+    """Lists files by their name without tail and suffix; arguments as of `numbered_files`."""
+    found: dict[str, Path] = {}
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -63,9 +71,8 @@ def numbered_files(
     for suffix in reversed(suffixes):
         ending = tail + suffix
         for name in names:
-            number = name[: -len(ending)]
-            if name.lower().endswith(ending) and number.isdigit():
-                found[int(number)] = folder / name
+            if name.lower().endswith(ending.lower()):
+                found[name[: -len(ending)]] = folder / name
     return found
 
 

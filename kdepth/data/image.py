@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
@@ -26,6 +26,7 @@ DEPTH_SCALE = (
 )
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TURNED = range(5, 9)  # EXIF orientations that swap width and height
 _PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -54,14 +55,15 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """Returns (width, height) of a picture from its header, without decoding it.
+    """Returns (width, height) of a picture as `read_image` gives it, without decoding it.
 
     Raises:
         UserError: if the file is missing or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            return picture.size
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return picture.size[::-1] if turned else picture.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except Exception as error:  # a decoder may fail in any way on a damaged header

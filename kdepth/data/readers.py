@@ -16,6 +16,11 @@ READERS: Mapping[str, str] = {
     "kitti_raw": "kdepth.data.kitti_raw:KittiRaw",
     "kitti_odometry": "kdepth.data.kitti_odometry:KittiOdometry",
     "kitti_stereo2015": "kdepth.data.kitti_stereo2015:KittiStereo2015",
+    "kitti_depth": "kdepth.data.kitti_depth:KittiDepth",
+    "cityscapes": "kdepth.data.cityscapes:Cityscapes",
+    "make3d": "kdepth.data.make3d:Make3D",
+    "nyu_labelled": "kdepth.data.nyu_labelled:NyuLabelled",
+    "tum_rgbd": "kdepth.data.tum_rgbd:TumRgbd",
 }
 
 

@@ -55,6 +55,8 @@ EXTRAS = {
     # Other Keras backends, beside `keras3`.
     "jax": ["jax>=0.6,<1"],
     "torch": ["torch>=2.6,<3"],
+    # The labelled part of NYU Depth v2, which is HDF5 (Keras brings h5py along).
+    "nyu": ["h5py>=3.14,<4"],
     # Exported models without TensorFlow.
     "runtime": [LITERT],
     "runtime-onnx": [ONNXRUNTIME],

@@ -29,13 +29,10 @@ from absl import logging as absl_logging
 
 import kdepth
 from kdepth import flagfile, quiet
+from kdepth.data.readers import READERS
 from kdepth.errors import UserError
 
 COMMANDS = ("synthesize", "train", "evaluate", "predict", "export", "results")
-DATASETS = (
-    *("synthetic", "kitti_raw", "kitti_odometry", "kitti_stereo2015"),
-    *("sfmlearner", "scdepth", "nyu_raw", "folder", "video"),
-)
 
 _LONGEST_CHOICE = 80  # characters of a flag's values that still fit on its line of the help
 OK, FAILURE, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -187,7 +184,7 @@ def define_data_flags(
         absl_flags.DEFINE_enum(
             "dataset",
             dataset,
-            list(DATASETS),
+            list(READERS),
             "The data set; synthetic is the embedded world, rendered when it is first used.",
             flag_values=flags,
         )

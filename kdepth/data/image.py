@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
@@ -25,9 +25,8 @@ DEPTH_SCALE = (
     256.0  # KITTI's depth and disparity PNGs: value = 256 * metres (or pixels), 0 = not measured
 )
 
-_ORIENTATION = 0x0112  # of EXIF
-_ON_THE_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TURNED = range(5, 9)  # EXIF orientations that swap width and height
 _PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -56,21 +55,17 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """Returns (width, height) of a picture from its header, without decoding it.
-
-    An EXIF orientation is applied, as `read_image` does.
+    """Returns (width, height) of a picture as `read_image` gives it, without decoding it.
 
     Raises:
         UserError: if the file is missing or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            width, height = picture.size
-            # Asking a PNG for EXIF that its header has not shown yet would decode it.
-            turned = (picture.format != "PNG" or "exif" in picture.info) and (
-                picture.getexif().get(_ORIENTATION) in _ON_THE_SIDE
-            )
-            return (height, width) if turned else (width, height)
+            # A PNG that has not shown EXIF yet would be decoded to its end to look for it.
+            asked = picture.format != "PNG" or "exif" in picture.info
+            turned = asked and picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return picture.size[::-1] if turned else picture.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except Exception as error:  # a decoder may fail in any way on a damaged header

@@ -29,6 +29,8 @@ _DEPTH_FOLDERS = {
     "groundtruth": "proj_depth/groundtruth",
     "proj_depth_raw": "proj_depth/velodyne_raw",
 }
+# Where KITTI's depth archive lies if it is not merged into the drives.
+DEPTH_ARCHIVES = ("train", "val", "data_depth_annotated/train", "data_depth_annotated/val")
 _DRIVE = re.compile(r"(\d{4}_\d\d_\d\d)_drive_\d+_\w+")
 _EARTH_RADIUS = 6378137.0  # metres, as in KITTI's development kit
 
@@ -109,16 +111,7 @@ class KittiRaw:
         `all` is every frame of the left camera. Where a split lists the right camera as a target
         and `stereo` is asked for, that target is left out: a pair's target is its left view.
         """
-        if split == "all":
-            entries = [
-                splits.Entry(name, frame)
-                for name, drive in self._drives.items()
-                for frame in sorted(self._frames(drive, "image_02/data"))
-            ]
-            if not entries:
-                raise UserError(f"{self.root}: no images in any drive's image_02/data")
-        else:
-            entries = frames.entries_of(split, self.package_splits, self.root / "splits", ["all"])
+        entries = self._entries(split)
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
         found = [self._record(entry, keys, offsets, missing) for entry in entries]
         found = [record for record in found if record is not None]
@@ -126,6 +119,18 @@ class KittiRaw:
             missing.noted("frames are there as .png and .jpg; .png is taken", self._doubled.pop(0))
         missing.report(len(found))
         return found
+
+    def _entries(self, split: str) -> list[splits.Entry]:
+        if split != "all":
+            return frames.entries_of(split, self.package_splits, self.root / "splits", ["all"])
+        entries = [
+            splits.Entry(name, frame)
+            for name, drive in self._drives.items()
+            for frame in sorted(self._frames(drive, "image_02/data"))
+        ]
+        if not entries:
+            raise UserError(f"{self.root}: no images in any drive's image_02/data")
+        return entries
 
     def _record(
         self,
@@ -252,7 +257,8 @@ class KittiRaw:
     def _depth_maps(self, drive: Path, kind: str, camera: str) -> dict[int, Path]:
         # The depth archive unpacks to train/<drive> and val/<drive>; most people merge it into the
         # date folders.
-        for folder in (drive, self.root / "train" / drive.name, self.root / "val" / drive.name):
+        beside = (self.root / archive / drive.name for archive in DEPTH_ARCHIVES)
+        for folder in (drive, *beside):
             maps = frames.numbered_files(
                 folder / _DEPTH_FOLDERS[kind] / f"image_{camera}", (".png",)
             )

@@ -16,6 +16,7 @@ from kdepth.errors import UserError
 
 DEPTH_SUFFIXES = (".npy", ".npz", ".png")  # the first that is there wins
 _MOST_PIXELS = 1 << 28
+_FARTHEST = 1e5  # metres; a larger depth is no measurement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,8 @@ class NumpyDepth:
         """Returns [H, W] float32, metres, 0 = not measured (also where the file has NaN or less).
 
         Raises:
-            UserError: if the file is missing, damaged, no map of real numbers, or has whole
-                numbers and no scale is known.
+            UserError: if the file is missing, damaged, no map of real numbers, or has impossible
+                depths, or whole numbers and no scale is known.
         """
         depth = _read(self.path)
         if depth.ndim == 3 and 1 in (depth.shape[0], depth.shape[2]):
@@ -48,7 +49,13 @@ class NumpyDepth:
         metres = depth.astype(np.float64)
         if depth.dtype.kind != "f":
             metres /= scale_of(self.path, self.scale)
-        return np.where(np.isfinite(metres) & (metres > 0), metres, 0).astype(np.float32)
+        metres = np.where(np.isfinite(metres) & (metres > 0), metres, 0)
+        if metres.max() > _FARTHEST:
+            raise UserError(
+                f"{self.path}: holds a depth of {metres.max():g} metres; it is corrupt, or floats "
+                "of another unit: they must be metres"
+            )
+        return metres.astype(np.float32)
 
 
 def depth_source(path: Path, scale: float | None) -> DepthSource:

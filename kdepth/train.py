@@ -477,7 +477,7 @@ def _compared(flags: absl_flags.FlagValues) -> str:
     lines = cli.to_flagfile(flags).splitlines()
     return "".join(
         f"{line}\n"
-        for line in sorted(lines)
+        for line in sorted(lines, key=lambda line: line.split("=")[0])  # repeated ones in order
         if line.lstrip("-").split("=")[0].replace("no", "", 1) not in _FREE_FLAGS
         and line.lstrip("-").split("=")[0] not in _FREE_FLAGS
     )

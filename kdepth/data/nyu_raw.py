@@ -91,7 +91,9 @@ class NyuRaw:
         for scene in self._chosen(split, missing):
             pairs, dropped = self._pairs(scene)
             for image in dropped:
-                missing.tolerated("one depth map alone that is nearest in time", image)
+                missing.tolerated(
+                    "a depth map of their own (several have this nearest image)", image
+                )
             records = [
                 Record(
                     name=f"{scene.name} {image.stem[2:]}",

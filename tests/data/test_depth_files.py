@@ -124,7 +124,9 @@ def test_it_reads_what_scipy_writes(tmp_path):
     ],
 )
 def test_damaged_sparse_matrices(tmp_path, parts):
-    places = {key: np.array(value, np.int64) for key, value in parts.items() if key in ("row", "col")}
+    places = {
+        key: np.array(value, np.int64) for key, value in parts.items() if key in ("row", "col")
+    }
     path = tmp_path / "depth.npz"
     path.write_bytes(sparse("coo", **{**parts, **places}))
     with pytest.raises(UserError, match="depth.npz: truncated, corrupt or no depth map"):

@@ -77,7 +77,9 @@ def prepared(tmp_path):
 
 def test_neighbours_in_the_order_of_the_names(prepared, caplog):
     reader = ScDepth(prepared)
-    assert reader.splits()[:3] == ["train", "val", "all"] and "drive_0001_sync_03" in reader.splits()
+    assert (
+        reader.splits()[:3] == ["train", "val", "all"] and "drive_0001_sync_03" in reader.splits()
+    )
     with caplog.at_level(logging.WARNING):
         records = reader.records("train", VIDEO)
     assert [record.name for record in records] == [

@@ -196,7 +196,9 @@ def test_what_a_user_may_break(cityscapes, caplog):
         Cityscapes(cityscapes).records("train", PAIR)
     assert len(Cityscapes(cityscapes, on_missing="skip").records("train", PAIR)) == 1
     (cityscapes / f"camera/train/{name}_camera.json").unlink()
-    with pytest.raises(UserError, match="000019_camera.json: camera file missing; unpack camera_tr"):
+    with pytest.raises(
+        UserError, match="000019_camera.json: camera file missing; unpack camera_tr"
+    ):
         Cityscapes(cityscapes).records("train", IMAGE)
     image = cityscapes / "leftImg8bit/val/lindau/lindau_000000_000019_leftImg8bit.png"
     save(image, np.zeros((200, 512, 3), np.uint8))

@@ -32,7 +32,17 @@ from kdepth import flagfile, quiet
 from kdepth.errors import UserError
 
 COMMANDS = ("synthesize", "train", "evaluate", "predict", "export", "results")
-DATASETS = ("synthetic", "kitti_raw", "kitti_odometry", "kitti_stereo2015")
+DATASETS = (
+    "synthetic",
+    "kitti_raw",
+    "kitti_odometry",
+    "kitti_stereo2015",
+    "kitti_depth",
+    "cityscapes",
+    "make3d",
+    "nyu_labelled",
+    "tum_rgbd",
+)
 
 OK, FAILURE, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 

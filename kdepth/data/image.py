@@ -62,7 +62,8 @@ def image_size(path: PathLike) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            exif = picture.getexif() if "exif" in picture.info else {}  # a PNG without is decoded
+            turned = exif.get(ExifTags.Base.Orientation) in _TURNED
             return picture.size[::-1] if turned else picture.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdepth.data import evaluation_samples, load_records
+from kdepth import data
+from kdepth.data import evaluation_samples
 from kdepth.data.image import read_image
 from kdepth.data.make3d import CAMERA, Make3D
 from kdepth.data.sample import load_sample, resize_sample
@@ -114,7 +115,7 @@ def test_evaluation_and_training_take_a_grid(make3d):
     assert samples[0]["image"].shape == (32, 64, 3) and samples[0]["camera"].height == 106
     pytest.importorskip("tensorflow")
     records = Make3D(make3d).records("all", KEYS)
-    dataset = load_records(
+    dataset = data.load_records(
         records, sample_keys=KEYS, image_size=(32, 64), batch_size=4, seed=1, training=False
     )
     (batch,) = list(dataset)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdepth.data import load_records
+from kdepth import data
 from kdepth.data.nyu_labelled import CAMERA, FILE, NyuLabelled
 from kdepth.data.sample import load_sample, resize_sample
 from kdepth.errors import UserError
@@ -139,7 +139,7 @@ def test_threads_read_side_by_side(written):
 
 def test_the_pipeline(written):
     pytest.importorskip("tensorflow")
-    dataset = load_records(
+    dataset = data.load_records(
         NyuLabelled(written).records("test", KEYS),
         sample_keys=KEYS,
         image_size=(48, 64),

@@ -24,7 +24,7 @@ _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8
 _STORED[13] = "u8"
 _CLASSES = dict(enumerate(["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"], start=6))
 _IS_COMPLEX = 0x0800
-_LIMIT = 1 << 28  # bytes that a compressed variable may take: a damaged length must not fill memory
+_LIMIT = 1 << 26  # bytes that a compressed variable may take: a damaged length must not fill memory
 
 
 class _Damaged(ValueError):

@@ -212,7 +212,13 @@ def _count(path: Path, variables: list[str]) -> int:
 def _read(path: Path, variable: str, index: int) -> np.ndarray:
     """Returns one entry of a variable. The file is opened anew: any thread or process may ask."""
     with _opened(path) as file:
-        return file[variable][index]
+        entry = file[variable][index]
+    if not entry.any():  # HDF5 gives zeros for a block that a damaged index does not lead to
+        raise UserError(
+            f"{path}: `{variable}` has only zeros at image {index + 1}, so the file is corrupt; "
+            "restore it"
+        )
+    return entry
 
 
 @contextlib.contextmanager

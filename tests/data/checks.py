@@ -29,8 +29,10 @@ def damaged(content: bytes, rng: np.random.Generator) -> Iterator[bytes]:
     yield content + content
 
 
-def load_some(dataset: str, root: Path, keys: frozenset[str]) -> list[dict[str, np.ndarray]]:
-    records = data.open_reader(dataset, root).records("all", keys)
+def load_some(
+    dataset: str, root: Path, keys: frozenset[str], split: str
+) -> list[dict[str, np.ndarray]]:
+    records = data.open_reader(dataset, root).records(split, keys)
     samples = [load_sample(record, keys) for record in records[:2]]
     for sample in samples:
         for key, value in sample.items():
@@ -39,24 +41,30 @@ def load_some(dataset: str, root: Path, keys: frozenset[str]) -> list[dict[str, 
 
 
 def fuzz(
-    dataset: str, root: Path, name: str, keys: frozenset[str], has_check_sums: bool = False
+    dataset: str,
+    root: Path,
+    name: str,
+    keys: frozenset[str],
+    has_check_sums: bool = False,
+    split: str = "all",
 ) -> None:
     """Damages one file in many ways: a sound sample or one clear line.
 
     Args:
-        dataset: its reader has a split `all`.
+        dataset: name of the data set.
         root: the data set's folder.
         name: of the file, below it.
         keys: what is loaded.
         has_check_sums: what still loads must be the very numbers of the whole file.
+        split: whose first two samples are loaded.
     """
-    sound = load_some(dataset, root, keys)
+    sound = load_some(dataset, root, keys, split)
     path = root / name
     content, refused = path.read_bytes(), 0
     for variant in damaged(content, np.random.default_rng(0)):
         path.write_bytes(variant)
         try:
-            samples = load_some(dataset, root, keys)
+            samples = load_some(dataset, root, keys, split)
         except UserError as error:
             refused += 1
             assert "\n" not in str(error) and str(root) in str(error)

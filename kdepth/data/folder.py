@@ -171,25 +171,21 @@ class Folder:
 
     def _find(self) -> Iterator[Sequence]:
         """Finds all videos at or below the data folder."""
-        for path, folders, _ in os.walk(self.root):
-            folder = Path(path)
-            pair = next((p for p in PAIRS if all((folder / name).is_dir() for name in p)), None)
-            inner = [name for name in PICTURE_FOLDERS if name in folders]
-            own = folder / pair[0] if pair else folder
-            pictures = _pictures(own)
-            if not pictures and inner:
-                pictures = _pictures(folder / inner[0])
+        for folder, folders, _ in frames.walk(self.root):
+            # Where a folder's pictures may lie, and their right views.
+            places: list[tuple[str, str | None]] = [*PAIRS, (".", None)]
+            places += [(name, None) for name in PICTURE_FOLDERS]
             used = {DEPTH_FOLDER, "splits"}
-            if pictures:
-                used |= {name.split("/")[0] for name in pair or ()} | {*inner[:1]}
-                name = folder.relative_to(self.root).as_posix()
-                right = folder / pair[1] if pair else None
-                chosen = tuple(pictures[:: self._step])
-                yield Sequence(name, folder, chosen, right, folder / DEPTH_FOLDER)
-            folders[:] = sorted(
-                (name for name in folders if name not in used and not name.startswith(".")),
-                key=natural,
-            )
+            for left, right in places:
+                pictures = _pictures(folder / left)
+                if pictures and (right is None or (folder / right).is_dir()):
+                    name = folder.relative_to(self.root).as_posix()
+                    right_folder = None if right is None else folder / right
+                    chosen = tuple(pictures[:: self._step])
+                    yield Sequence(name, folder, chosen, right_folder, folder / DEPTH_FOLDER)
+                    used |= {view.split("/")[0] for view in (left, right) if view}
+                    break
+            folders[:] = sorted((name for name in folders if name not in used), key=natural)
 
     def _nothing(self) -> str:
         return f"no pictures here or in its folders ({', '.join(PICTURE_SUFFIXES)})"
@@ -209,7 +205,7 @@ class Folder:
             return
         path = frames.list_file(split, self.root / "splits", self.splits())
         known = {
-            self._name_of(picture.with_suffix("")): (video, place)
+            Path(self._name_of(video, picture)).with_suffix("").as_posix(): (video, place)
             for video in self._videos
             for place, picture in enumerate(video.pictures)
         }
@@ -220,7 +216,7 @@ class Folder:
             else:
                 yield found
 
-    def _name_of(self, picture: Path) -> str:
+    def _name_of(self, video: Sequence, picture: Path) -> str:
         return picture.relative_to(self.root).as_posix()
 
     # -- one sample --------------------------------------------------------------------------------
@@ -259,7 +255,7 @@ class Folder:
             depth = depth_source(path, self._scale)
         camera, baseline = self._camera(video, picture, keys)
         return Record(
-            name=self._name_of(picture),
+            name=self._name_of(video, picture),
             image=picture,
             camera=camera,
             stereo=stereo,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,24 @@ def named_files(
             if name.lower().endswith(ending.lower()):
                 found[name[: -len(ending)]] = folder / name
     return found
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Goes through a folder and those below it, as `os.walk`: each once, links followed.
+
+    Yields:
+        Folder, names of the folders in it (hidden ones left out; what is removed from the list is
+        not entered), names of the files.
+    """
+    seen = set()
+    for path, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(path)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(path), folders, names
 
 
 def doubled_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:

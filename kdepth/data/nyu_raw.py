@@ -63,8 +63,8 @@ class NyuRaw:
         self.root = frames.check_folder(data_dir, self.name)
         self._balance, self._on_missing = balance, on_missing
         self._scenes = {
-            Path(path).relative_to(self.root).as_posix(): Path(path)
-            for path, _, names in os.walk(self.root)
+            folder.relative_to(self.root).as_posix(): folder
+            for folder, _, names in frames.walk(self.root)
             if any(_FILE.fullmatch(name) for name in names)
         }
         if not self._scenes:

@@ -77,16 +77,18 @@ class Video(Folder):
                 for path in sorted(self.root.iterdir(), key=lambda path: natural(path.name))
                 if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
             ]
+        stems = [path.stem for path in files]
         for path in files:
             folder = self._decoded(path)
             pictures = sorted(folder.glob("*.jpg"))
-            yield Sequence(path.stem, path, tuple(pictures), None, folder / "depth")
+            name = path.stem if stems.count(path.stem) == 1 else path.name
+            yield Sequence(name, path, tuple(pictures), None, folder / "depth")
 
     def _nothing(self) -> str:
         return f"no video files here ({', '.join(VIDEO_SUFFIXES)})"
 
-    def _name_of(self, picture: Path) -> str:
-        return f"{picture.parent.name.rpartition('-')[0]}/{picture.name}"
+    def _name_of(self, video: Sequence, picture: Path) -> str:
+        return f"{video.name}/{picture.name}"
 
     def _in_file(self, video: Sequence) -> Intrinsics | None:
         for suffix in _BESIDE:

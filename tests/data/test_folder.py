@@ -105,6 +105,24 @@ def test_sub_folders_are_videos_of_their_own(tmp_path, caplog):
     assert len(reader.records("two/inner", IMAGE)) == 3
 
 
+def test_linked_folders_are_entered_once(video, tmp_path):
+    root = tmp_path / "own"
+    root.mkdir()
+    (root / "linked").symlink_to(video)
+    (video / "back").symlink_to(root)
+    assert len(Folder(root).records("all", IMAGE)) == 12
+
+
+def test_half_a_pair_is_a_folder_of_pictures(tmp_path):
+    for frame in range(3):
+        write(tmp_path / f"left/{frame}.png", frame)
+    assert [r.name for r in Folder(tmp_path).records("all", IMAGE)] == [
+        f"left/{frame}.png" for frame in range(3)
+    ]
+    with pytest.raises(UserError, match="3 samples without a right view"):
+        Folder(tmp_path).records("all", STEREO)
+
+
 def test_the_last_tenth_of_every_video_is_kept_for_validation(tmp_path):
     for name, count in (("long", 25), ("short", 3), ("photo", 1)):
         for frame in range(count):

@@ -105,6 +105,13 @@ def test_a_folder_of_clips(clip):
         Video(clip.parent).records("drive", KEYS)
 
 
+def test_clips_of_one_name(clip):
+    encode(clip.with_name("drive.avi"), 3)
+    records = Video(clip.parent).records("all", IMAGE)
+    assert len({record.name for record in records}) == FRAMES + 3
+    assert records[0].name == "drive.avi/000000.jpg"
+
+
 # The display matrix of a track header: 16.16 fixed point (the last column 2.30).
 TURNS = {
     0: (1, 0, 0, 1),

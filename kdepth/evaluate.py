@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags as absl_flags
 from absl import logging
 
-from kdepth.data import parse_options
+from kdepth.data import lasting_options, parse_options
 from kdepth.errors import UserError
 from kdepth.evaluation import baselines as baselines_
 from kdepth.evaluation import protocols, scoring, systems
@@ -218,16 +218,21 @@ def _test_data(
 def _reader_options(
     flags: absl_flags.FlagValues, info: dict[str, Any], dataset: str, protocol: protocols.Protocol
 ) -> dict[str, Any]:
-    """The reader's options: the run's, where it was trained on the same data set, and the flags'."""
+    """The reader's options: the run's, where it was trained on the same data set, and the flags'.
+
+    Those that the protocol sets are its own.
+    """
     given = parse_options(dataset, flags.reader_option)
-    for name, value in protocol.reader_options(dataset).items():
+    fixed = protocol.reader_options(dataset)
+    for name, value in fixed.items():
         if given.get(name, value) != value:
             raise UserError(
                 f"--reader_option={name}={given[name]}: protocol {protocol.name} is about "
                 f"{name}={value}; choose another --protocol, or leave the option out"
             )
     known = info.get("reader_options", {}) if dataset == info.get("dataset") else {}
-    return {**known, **given}
+    options = {**lasting_options(dataset, known), **given}
+    return {name: value for name, value in options.items() if name not in fixed}
 
 
 def _training_data(flags: absl_flags.FlagValues, info: dict[str, Any], test: Source) -> Source:

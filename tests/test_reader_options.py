@@ -68,6 +68,19 @@ def test_from_the_flags_to_the_run_and_its_evaluation(rig, capsys):
     assert row["images"] == "1"
 
 
+def test_what_a_protocol_sets_is_not_the_runs(tmp_run):
+    from kdepth import evaluate
+    from kdepth.evaluation import protocols
+
+    flags = cli.parse("evaluate", ["--reader_option=lidar_value=velodyne_x"])
+    info = {"dataset": "kitti_raw", "reader_options": {"depth": "groundtruth"}}
+    protocol = protocols.find("eigen")  # a velodyne scan, x
+    assert evaluate._reader_options(flags, info, "kitti_raw", protocol) == {}
+    assert evaluate._reader_options(
+        cli.parse("evaluate", []), info, "kitti_raw", protocols.Protocol("any")
+    ) == {"depth": "groundtruth"}
+
+
 def test_mistakes_are_one_line(rig, capsys):
     assert train(rig, "fx=wide") == 2
     assert capsys.readouterr().err.count("\n") == 1

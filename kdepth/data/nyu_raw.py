@@ -52,6 +52,7 @@ class NyuRaw:
             "trained); 0 leaves the scenes as they are.",
             0,
             kind=int,
+            of_training=True,
         ),
     )
 

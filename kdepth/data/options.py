@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kdepth.data.readers import READERS, reader_class
@@ -30,6 +30,7 @@ class Option:
         kind: str, int or float.
         choices: the values that it takes; any, if there are none.
         positive: a number must be above 0.
+        of_training: it is about what is learned from, so a run's evaluation does not take it over.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Option:
     kind: type = str
     choices: tuple[str, ...] = ()
     positive: bool = False
+    of_training: bool = False
 
 
 def reader_options(dataset: str) -> tuple[Option, ...]:
@@ -76,6 +78,12 @@ def parse_options(dataset: str, texts: Iterable[str]) -> dict[str, Any]:
             )
         values[name] = _typed(known[name], value)
     return values
+
+
+def lasting_options(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of a run's options that hold for its evaluation too."""
+    left_out = {option.name for option in reader_options(dataset) if option.of_training}
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def options_help() -> str:

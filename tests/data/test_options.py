@@ -39,6 +39,11 @@ def test_values_have_the_declared_type():
     assert data.parse_options("kitti_stereo2015", []) == {}
 
 
+def test_an_evaluation_takes_over_what_is_not_about_training():
+    assert data.lasting_options("nyu_raw", {"balance": 1200}) == {}
+    assert data.lasting_options("folder", {"fx": 5.0, "step": 2}) == {"fx": 5.0, "step": 2}
+
+
 @pytest.mark.parametrize(
     ("dataset", "text", "message"),
     [

@@ -56,7 +56,7 @@ def numbered_files(
         tail: what follows the number in the stem (`_10` in KITTI stereo 2015).
     """
     named = named_files(folder, suffixes, tail)
-    return {int(name): path for name, path in named.items() if name.isdigit()}
+    return {int(name): path for name, path in named.items() if name.isdecimal()}
 
 
 def named_files(

@@ -213,9 +213,15 @@ class Cityscapes:
 
     @functools.cache  # noqa: B019
     def _window(self, folder: Path) -> Window:
-        """Returns what is kept of a city's images; all of them have the size of the first."""
-        example = min(frames.named_files(folder).values())
-        width, height = image_size(example)
+        """Returns what is kept of a city's images; all have the size of the first readable one."""
+        for example in sorted(frames.named_files(folder).values()):
+            try:
+                width, height = image_size(example)
+                break
+            except UserError as error:
+                unreadable = error
+        else:
+            raise unreadable
         if width * SIZE[1] != height * SIZE[0]:
             raise UserError(
                 f"{example}: is {width}x{height}, but Cityscapes' images are {SIZE[0]}x{SIZE[1]}; "

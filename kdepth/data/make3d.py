@@ -87,7 +87,7 @@ class Make3D:
             `Train400Depth`.
         crop: "centre": the middle of the image, twice as wide as high, and the 21 rows of the scan
             that belong to it, as the papers since Godard 2017 score it; or "none".
-        on_missing: "stop" or "skip": what a listed image that is not on disk does. Missing scans
+        on_missing: "stop" or "skip": what a listed image that is not on disk, or no image, does. Missing scans
             are always tolerated, counted and reported.
 
     Raises:
@@ -157,7 +157,13 @@ class Make3D:
         if path is None:
             missing.image(self.root / _FOLDERS[part][0][0] / f"img-{name}")
             return None
-        width, height = image_size(path)
+        try:
+            width, height = image_size(path)
+        except UserError:
+            if self._on_missing == "stop":
+                raise
+            missing.tolerated("a readable image", path)
+            return None
         if abs(width / height - CAMERA.width / CAMERA.height) > 0.01:
             raise UserError(
                 f"{path}: is {width}x{height}, but Make3D's images are {CAMERA.width}x"

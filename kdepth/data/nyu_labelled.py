@@ -164,7 +164,7 @@ class NyuLabelled:
 
     @staticmethod
     def _number(name: str, path: Path) -> int:
-        if not (name.isdigit() and int(name) > 0):
+        if not (name.isdecimal() and int(name) > 0):
             raise UserError(f"{path}: expected {_FORM} in every line, found {name!r}")
         return int(name)
 

@@ -165,9 +165,9 @@ def _parse(fields: list[str]) -> list[Entry] | None:
     if listed:
         return [Entry(listed["drive"], int(listed["frame"]), listed["camera"] in "13")]
     drive = fields[0].rsplit("/", 1)[-1]
-    if len(fields) == 2 and fields[1].isdigit():
+    if len(fields) == 2 and fields[1].isdecimal():
         return [Entry(drive, int(fields[1]))]
-    if len(fields) == 3 and fields[2] in ("l", "r") and fields[1].isdigit():
+    if len(fields) == 3 and fields[2] in ("l", "r") and fields[1].isdecimal():
         return [Entry(drive, int(fields[1]), _RIGHT_CAMERA[fields[2]])]
     if len(fields) == 3 and fields[1] in _RIGHT_CAMERA:
         frames = _parse_ranges(fields[2])
@@ -181,7 +181,7 @@ def _parse_ranges(text: str) -> list[int] | None:
     for part in text.split(","):
         first, _, last = part.partition("-")
         last = last or first
-        if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             return None
         frames.extend(range(int(first), int(last) + 1))
     return frames

@@ -206,6 +206,15 @@ def test_what_a_user_may_break(cityscapes, caplog):
         Cityscapes(cityscapes).records("val", IMAGE)
 
 
+def test_one_unreadable_image_does_not_stop_its_city(cityscapes):
+    image = cityscapes / "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
+    image.write_bytes(b"no picture")
+    first, second = Cityscapes(cityscapes).records("train", IMAGE)
+    assert load_sample(second, IMAGE)["image"].shape == (204, WIDTH, 3)
+    with pytest.raises(UserError, match="aachen_000000_000019_leftImg8bit.png: truncated, corrupt"):
+        load_sample(first, IMAGE)
+
+
 def test_files_of_another_size_or_kind(cityscapes):
     image = cityscapes / "leftImg8bit/train/aachen/aachen_000001_000019_leftImg8bit.png"
     save(image, np.zeros((128, 256, 3), np.uint8))

@@ -146,6 +146,15 @@ def test_missing_scans_are_left_out_and_counted(make3d, caplog):
         Make3D(make3d).records("test", KEYS)
 
 
+def test_unreadable_images_can_be_skipped(make3d, caplog):
+    path = make3d / "Test134" / f"img-{NAMES[0]}.jpg"
+    path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=f"{path.name}: truncated, corrupt or not an image"):
+        Make3D(make3d).records("test", KEYS)
+    assert len(Make3D(make3d, on_missing="skip").records("test", KEYS)) == 2
+    assert "1 samples without a readable image" in caplog.text
+
+
 def test_images_of_another_shape(make3d):
     path = make3d / "Test134" / f"img-{NAMES[0]}.jpg"
     Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path)

@@ -25,6 +25,12 @@ SIZES = {
 }
 
 
+def test_digits_that_are_no_numbers(tmp_path):
+    (tmp_path / "list.txt").write_text("2011_09_26_drive_0001_sync ²\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: expected"):
+        splits.read_list(tmp_path / "list.txt")
+
+
 def test_names():
     assert splits.package_splits() == sorted([*SIZES, "eigen_balanced_train"])
 

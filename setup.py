@@ -19,6 +19,9 @@ CORE = [
 LITERT = "ai-edge-litert>=2.1,<3"
 ONNXRUNTIME = "onnxruntime>=1.19,<2"
 
+# Decodes video files. Its newest release needs a new Python; 15 is the last for 3.9.
+VIDEO = "av>=15,<20"
+
 # Beside TensorFlow and Keras, for training, evaluation, tables, TensorBoard and exports.
 TRAINING = [
     LITERT,
@@ -50,13 +53,18 @@ EXTRAS = {
     ],
     # Beside `addons` or `keras3`, which fix the version.
     "gpu": ["tensorflow[and-cuda]"],
+    # Decoding of video files.
+    "video": [VIDEO],
     # Other Keras backends, beside `keras3`.
     "jax": ["jax>=0.6,<1"],
     "torch": ["torch>=2.6,<3"],
+    # The labelled part of NYU Depth v2, which is HDF5 (Keras brings h5py along).
+    "nyu": ["h5py>=3.14,<4"],
     # Exported models without TensorFlow.
     "runtime": [LITERT],
     "runtime-onnx": [ONNXRUNTIME],
     "test": [
+        VIDEO,
         "codespell>=2.3,<3",
         "hypothesis>=6.100,<7",
         "pytest>=8.4,<10",

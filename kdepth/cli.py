@@ -29,11 +29,12 @@ from absl import logging as absl_logging
 
 import kdepth
 from kdepth import flagfile, quiet
+from kdepth.data.readers import READERS
 from kdepth.errors import UserError
 
 COMMANDS = ("synthesize", "train", "evaluate", "predict", "trajectory", "export", "results")
-DATASETS = ("synthetic", "kitti_raw", "kitti_odometry", "kitti_stereo2015")
 
+_LONGEST_CHOICE = 80  # characters of a flag's values that still fit on its line of the help
 OK, FAILURE, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 # Packages that come with an extra; missing ones are a matter of installation, not a bug.
@@ -178,12 +179,12 @@ def define_data_flags(
     dataset: str | None = "synthetic",
     split: str | None = None,
 ) -> None:
-    """Defines --dataset, --data_dir, --split and --on_bad_sample, with this command's defaults."""
+    """Defines --dataset, --data_dir, --split, --reader_option and --on_bad_sample."""
     with group(flags, "data"):
         absl_flags.DEFINE_enum(
             "dataset",
             dataset,
-            list(DATASETS),
+            list(READERS),
             "The data set; synthetic is the embedded world, rendered when it is first used.",
             flag_values=flags,
         )
@@ -197,6 +198,12 @@ def define_data_flags(
             "split",
             split,
             "The name of a split, or a file with a list of frames, or all.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_multi_string(
+            "reader_option",
+            [],
+            "An option of the data set's reader as name=value; give it several times. They are listed below.",
             flag_values=flags,
         )
         absl_flags.DEFINE_enum(
@@ -228,6 +235,10 @@ def help_text(command: str) -> str:
     for title, names in [("flags", ungrouped), *grouped.items()]:
         if names:
             parts.append("\n".join([f"{title}:", *(_flag_help(flags[name]) for name in names)]))
+    if "reader_option" in flags:
+        from kdepth.data.options import options_help  # imports every reader
+
+        parts.append(f"reader options (--reader_option=name=value):\n{options_help()}")
     _, found, examples = rest.partition("Example:\n")
     if found:
         parts.append(f"example:\n{examples.split(chr(10) * 2)[0].rstrip()}")
@@ -345,8 +356,12 @@ def _flag_message(message: str, flags: absl_flags.FlagValues) -> str:
 
 def _flag_help(flag: absl_flags.Flag) -> str:
     values = getattr(flag.parser, "enum_values", None)
+    # absl adds a remark to the help of flags that may be repeated, and the values before an enum's.
+    text = re.sub(r"^<[^>]*>: ", "", flag.help.partition(";\n")[0])
     if flag.boolean:
         head = f"--[no]{flag.name}"
+    elif values and len("|".join(values)) > _LONGEST_CHOICE:
+        head, text = f"--{flag.name}=...", f"{text} One of {', '.join(values)}."
     else:
         head = f"--{flag.name}=" + (f"<{'|'.join(values)}>" if values else "...")
     # A default of None or an empty list means "not given", which the help text explains where it
@@ -356,8 +371,6 @@ def _flag_help(flag: absl_flags.Flag) -> str:
         if flag.default not in (None, [], "")
         else ""
     )
-    # absl adds a remark to the help of flags that may be repeated.
-    text = flag.help.partition(";\n")[0]
     body = textwrap.wrap(_join(text) + default, 90)
     return "\n".join([f"  {head}", *(f"      {line}" for line in body)])
 

@@ -25,6 +25,7 @@ from typing import Any
 from absl import flags as absl_flags
 from absl import logging
 
+from kdepth.data import lasting_options, parse_options
 from kdepth.errors import UserError
 from kdepth.evaluation import (
     bootstrap,
@@ -295,7 +296,28 @@ def _test_data(flags: absl_flags.FlagValues, info: dict[str, Any]) -> tuple[Sour
     protocol.check_dataset(dataset)
     known = info.get("data_dir") if dataset == info.get("dataset") else None
     data_dir = _data_dir(dataset, flags.data_dir or known, "data_dir")
-    return Source(dataset, data_dir, split, flags.on_bad_sample), protocol
+    options = _reader_options(flags, info, dataset, protocol)
+    return Source(dataset, data_dir, split, flags.on_bad_sample, options), protocol
+
+
+def _reader_options(
+    flags: absl_flags.FlagValues, info: dict[str, Any], dataset: str, protocol: protocols.Protocol
+) -> dict[str, Any]:
+    """The reader's options: the run's, where it was trained on the same data set, and the flags'.
+
+    Those that the protocol sets are its own.
+    """
+    given = parse_options(dataset, flags.reader_option)
+    fixed = protocol.reader_options(dataset)
+    for name, value in fixed.items():
+        if given.get(name, value) != value:
+            raise UserError(
+                f"--reader_option={name}={given[name]}: protocol {protocol.name} is about "
+                f"{name}={value}; choose another --protocol, or leave the option out"
+            )
+    known = info.get("reader_options", {}) if dataset == info.get("dataset") else {}
+    options = {**lasting_options(dataset, known), **given}
+    return {name: value for name, value in options.items() if name not in fixed}
 
 
 def _training_data(flags: absl_flags.FlagValues, info: dict[str, Any], test: Source) -> Source:
@@ -308,7 +330,8 @@ def _training_data(flags: absl_flags.FlagValues, info: dict[str, Any], test: Sou
         raise UserError(f"--baseline_split is required: which part of {dataset} is for training?")
     data_dir = flags.baseline_data_dir or (trained.data_dir if same else None)
     data_dir = _data_dir(dataset, data_dir, "baseline_data_dir")
-    train = Source(dataset, data_dir, split, test.on_bad_sample)
+    options = next((s.reader_options for s in (test, trained) if s.dataset == dataset), {})
+    train = Source(dataset, data_dir, split, test.on_bad_sample, options)
     if train.is_same_as(test):
         logging.warning("the baselines are fitted on the scored frames, %s", test.name)
     return train
@@ -321,7 +344,8 @@ def _trained_on(info: dict[str, Any], test: Source) -> Source:
         data_dir = test.data_dir  # the data may have moved since, and --data_dir says where to
     else:
         data_dir = _data_dir(dataset, known, "baseline_data_dir")
-    return Source(dataset, data_dir, info.get("split") or TRAIN_SPLITS.get(dataset, ""))
+    split = info.get("split") or TRAIN_SPLITS.get(dataset, "")
+    return Source(dataset, data_dir, split, reader_options=info.get("reader_options", {}))
 
 
 def _data_dir(dataset: str, data_dir: str | Path | None, flag: str) -> Path:

@@ -136,11 +136,12 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
         info: the run's facts, with `dataset`, `data_dir` and `split`.
     """
     from kdepth.data import open_reader
-    from kdepth.data.image import read_image
+    from kdepth.data.sample import load_image
     from kdepth.data.synthetic import default_data_dir
 
     try:
-        reader = open_reader(info["dataset"], info.get("data_dir") or default_data_dir())
+        data_dir = info.get("data_dir") or default_data_dir()
+        reader = open_reader(info["dataset"], data_dir, **info.get("reader_options", {}))
         candidates = [name for name in reader.splits() if "test" in name] + [info["split"]]
     except (UserError, KeyError) as error:
         logging.warning("no pictures of the run's own data (%s): --images= gives others", error)
@@ -148,7 +149,7 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
     for split in candidates:
         try:
             records = _spread(reader.records(split, frozenset({"image"})), PICTURES)
-            pictures = [read_image(record.image) for record in records]
+            pictures = [load_image(record.image) for record in records]
         except UserError as error:  # a package split of drives that are not all here
             logging.info("no pictures of split %s: %s", split, error)
             continue

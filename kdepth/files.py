@@ -12,6 +12,15 @@ from pathlib import Path
 _MARK = ".kdepth-tmp"
 
 
+def cache_dir(name: str) -> Path:
+    """Returns where kdepth keeps what it can make again: `kdepth/<name>` in the user's cache.
+
+    The cache is `$XDG_CACHE_HOME`, else `~/.cache`.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kdepth" / name
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes its place when the block succeeds.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 
 QUANTITIES = ("depth", "disparity", "inverse_depth")
@@ -119,6 +120,7 @@ class Prediction:
 
         Raises:
             ValueError: if this is a disparity and the camera or the rig is not given.
+            UserError: if its camera's focal length is not known (NaN).
         """
         if self.quantity == "depth":
             return self
@@ -131,6 +133,11 @@ class Prediction:
                 f" received camera={camera}, rig={rig}"
             )
         focal = float(camera.fx) / float(camera.width)
+        if not np.isfinite(focal):
+            raise UserError(
+                "a disparity becomes metres only with the camera's focal length, and the data set "
+                "does not know it; --reader_option=fx=<pixels> tells it where the data is your own"
+            )
         return Prediction(
             depth=np.float32(focal * rig.baseline) / inverse.astype(np.float32),
             kind="metric",

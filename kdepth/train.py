@@ -336,7 +336,9 @@ def _load(model: DepthModel, flags: absl_flags.FlagValues, data_dir: Path) -> An
     from kdepth.data import load_records, open_reader, require_keys
 
     require_keys(flags.dataset, model.sample_keys, model.paper)
-    options = {"on_missing": "skip"} if flags.on_bad_sample == "skip" else {}
+    options = _reader_options(flags)
+    if flags.on_bad_sample == "skip":
+        options["on_missing"] = "skip"
     reader = open_reader(flags.dataset, data_dir, **options)
     records = reader.records(_split(flags), model.sample_keys, model.source_offsets)
     if flags.control == "shuffled":
@@ -349,6 +351,12 @@ def _load(model: DepthModel, flags: absl_flags.FlagValues, data_dir: Path) -> An
         on_bad_sample=flags.on_bad_sample,
         cache=flags.cache,
     )
+
+
+def _reader_options(flags: absl_flags.FlagValues) -> dict[str, Any]:
+    from kdepth.data import parse_options
+
+    return parse_options(flags.dataset, flags.reader_option)
 
 
 def _split(flags: absl_flags.FlagValues) -> str:
@@ -444,8 +452,7 @@ def _is_finished(run: Run, flags: absl_flags.FlagValues) -> bool:
             return False
         raise UserError(f"{run.folder} exists and is no training run: choose another --run")
     info = run.info
-    before = dict(line.split("=", 1) for line in run.flags.read_text().splitlines() if "=" in line)
-    after = dict(line.split("=", 1) for line in _compared(flags).splitlines() if "=" in line)
+    before, after = _values(run.flags.read_text()), _values(_compared(flags))
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:
         name = changed[0]
@@ -456,11 +463,21 @@ def _is_finished(run: Run, flags: absl_flags.FlagValues) -> bool:
     return info["state"] == "finished"
 
 
+def _values(flagfile: str) -> dict[str, str]:
+    """Flag -> value; a flag that is given several times has all its values."""
+    values: dict[str, str] = {}
+    for line in flagfile.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            values[name] = f"{values[name]} {value}" if name in values else value
+    return values
+
+
 def _compared(flags: absl_flags.FlagValues) -> str:
     lines = cli.to_flagfile(flags).splitlines()
     return "".join(
         f"{line}\n"
-        for line in sorted(lines)
+        for line in sorted(lines, key=lambda line: line.split("=")[0])  # repeated ones in order
         if line.lstrip("-").split("=")[0].replace("no", "", 1) not in _FREE_FLAGS
         and line.lstrip("-").split("=")[0] not in _FREE_FLAGS
     )
@@ -492,6 +509,7 @@ def _describe(
             "options": dict(model.options),
             "dataset": flags.dataset,
             "data_dir": str(data_dir),
+            "reader_options": _reader_options(flags),
             "split": _split(flags),
             "samples": len(facts.records),
             "batch_size": flags.batch_size,

@@ -15,6 +15,8 @@ from typing import Any
 _NAMES = {
     "READERS": "readers",
     "open_reader": "readers",
+    "lasting_options": "options",
+    "parse_options": "options",
     "require_keys": "readers",
     "evaluation_samples": "one_by_one",
     "info": "pipeline",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,15 @@ def numbered_files(
         suffixes: accepted file suffixes, the best first.
         tail: what follows the number in the stem (`_10` in KITTI stereo 2015).
     """
-    found: dict[int, Path] = {}
+    named = named_files(folder, suffixes, tail)
+    return {int(name): path for name, path in named.items() if name.isdecimal()}
+
+
+def named_files(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, tail: str = ""
+) -> dict[str, Path]:
+    """Lists files by their name without tail and suffix; arguments as of `numbered_files`."""
+    found: dict[str, Path] = {}
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -62,10 +70,37 @@ def numbered_files(
     for suffix in reversed(suffixes):
         ending = tail + suffix
         for name in names:
-            number = name[: -len(ending)]
-            if name.lower().endswith(ending) and number.isdigit():
-                found[int(number)] = folder / name
+            if name.lower().endswith(ending.lower()):
+                found[name[: -len(ending)]] = folder / name
     return found
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Goes through a folder and those below it, as `os.walk`: each once, links followed.
+
+    Yields:
+        Folder, names of the folders in it (hidden ones left out; what is removed from the list is
+        not entered), names of the files.
+    """
+    seen = set()
+    for path, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(path)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(path), folders, names
+
+
+def doubled_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Lists names that are there with several of the suffixes; `named_files` takes one of them."""
+    try:
+        files = [Path(name) for name in sorted(os.listdir(folder))]
+    except OSError:
+        return []
+    counts = collections.Counter(file.stem for file in files if file.suffix.lower() in suffixes)
+    return [folder / stem for stem, count in counts.items() if count > 1]
 
 
 def entries_of(
@@ -84,15 +119,29 @@ def entries_of(
     """
     if split in package:
         return splits.read_package_split(split)
+    return splits.read_list(list_file(split, folder, [*package, *own_splits(folder), *others]))
+
+
+def list_file(split: str, folder: Path, names: Sequence[str]) -> Path:
+    """Finds the list file of a split: the data set's own, or a user's.
+
+    Args:
+        split: a name or a path.
+        folder: where the data set keeps lists of its own, `<name>.txt`.
+        names: of all splits, for the message.
+
+    Raises:
+        UserError: if there is no such split; the message lists the ones there are.
+    """
     own = folder / f"{split}.txt"
     if "/" not in split and own.is_file():
-        return splits.read_list(own)
+        return own
     path = Path(split).expanduser()
     if path.is_file():
-        return splits.read_list(path)
-    names = ", ".join([*package, *own_splits(folder), *others])
+        return path
     raise UserError(
-        f"no split {split!r} (--split): choose one of {names}, or give the path of a list file"
+        f"no split {split!r} (--split): choose one of {', '.join(names)}, or give the path of a "
+        "list file"
     )
 
 
@@ -114,6 +163,7 @@ class Missing:
         self._stop = on_missing == "stop"
         self._first: dict[str, Path | str] = {}
         self._counts: collections.Counter[str] = collections.Counter()
+        self._noted: collections.Counter[str] = collections.Counter()
 
     def image(self, path: Path) -> None:
         """Notes a missing target or right view: an error unless such samples are to be skipped."""
@@ -129,8 +179,13 @@ class Missing:
         self._first.setdefault(kind, path)
         self._counts[kind] += 1
 
+    def noted(self, kind: str, path: Path | str) -> None:
+        """Notes what is odd but does no harm; the sample stays."""
+        self._first.setdefault(kind, path)
+        self._noted[kind] += 1
+
     def report(self, found: int) -> None:
-        """Logs one line for each kind.
+        """Logs one line with all kinds.
 
         Raises:
             UserError: if nothing is left.
@@ -145,6 +200,8 @@ class Missing:
             )
         if lines:
             logging.warning("%s: %d samples; left out: %s", self._what, found, "; ".join(lines))
+        for kind, count in self._noted.items():
+            logging.warning("%s: %d %s (first: %s)", self._what, count, kind, self._first[kind])
 
 
 def read_poses(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
@@ -26,6 +26,7 @@ DEPTH_SCALE = (
 )
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TURNED = range(5, 9)  # EXIF orientations that swap width and height
 _PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -54,22 +55,29 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """Returns (width, height) of a picture from its header, without decoding it.
+    """Returns (width, height) of a picture as `read_image` gives it, without decoding it.
 
     Raises:
         UserError: if the file is missing or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            return picture.size
+            # A PNG that has not shown EXIF yet would be decoded to its end to look for it.
+            asked = picture.format != "PNG" or "exif" in picture.info
+            turned = asked and picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return picture.size[::-1] if turned else picture.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except Exception as error:  # a decoder may fail in any way on a damaged header
         raise _bad_image(path, error) from None
 
 
-def read_depth_png(path: PathLike) -> np.ndarray:
-    """Reads a 16-bit PNG in KITTI's convention (value / 256; 0 = not measured).
+def read_depth_png(path: PathLike, scale: float = DEPTH_SCALE) -> np.ndarray:
+    """Reads a 16-bit PNG whose values are `scale` times the depth; 0 = not measured.
+
+    Args:
+        path: the PNG.
+        scale: values in a metre (or in a pixel of disparity); 256 is KITTI's.
 
     Returns:
         [H, W] float32: metres for a depth map, pixels for a disparity map.
@@ -81,10 +89,10 @@ def read_depth_png(path: PathLike) -> np.ndarray:
     picture = _open_picture(path)
     if not picture.mode.startswith("I"):
         raise UserError(
-            f"{path}: a depth map must be a 16-bit grey PNG (256 * metres), not an image of mode "
-            f"{picture.mode}"
+            f"{path}: a depth map must be a 16-bit grey PNG ({scale:g} * metres), not an image of "
+            f"mode {picture.mode}"
         )
-    return np.asarray(picture).astype(np.float32) / np.float32(DEPTH_SCALE)
+    return np.asarray(picture).astype(np.float32) / np.float32(scale)
 
 
 def write_depth_png(path: PathLike, depth: np.ndarray) -> None:

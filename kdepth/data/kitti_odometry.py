@@ -16,6 +16,7 @@ import numpy as np
 from kdepth.data import frames, splits
 from kdepth.data.image import image_size
 from kdepth.data.kitti_calibration import Calibration, baseline_of, camera_of, camera_shift
+from kdepth.data.options import Option
 from kdepth.data.sample import Record
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
@@ -68,6 +69,15 @@ class KittiOdometry:
             "T_sources_image",
             "index",
         ]
+    )
+
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "camera",
+            "The colour or the grey cameras, or for every sequence colour if it is there.",
+            "auto",
+            choices=CAMERAS,
+        ),
     )
 
     def __init__(

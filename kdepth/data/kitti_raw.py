@@ -18,6 +18,7 @@ import numpy as np
 
 from kdepth.data import frames, splits
 from kdepth.data.kitti_calibration import Calibration, baseline_of, camera_of, camera_shift
+from kdepth.data.options import Option
 from kdepth.data.sample import DepthPng, DepthSource, Record
 from kdepth.data.velodyne import LIDAR_VALUES, VelodyneScan
 from kdepth.errors import UserError
@@ -28,6 +29,8 @@ _DEPTH_FOLDERS = {
     "groundtruth": "proj_depth/groundtruth",
     "proj_depth_raw": "proj_depth/velodyne_raw",
 }
+# Where KITTI's depth archive lies if it is not merged into the drives.
+DEPTH_ARCHIVES = ("train", "val", "data_depth_annotated/train", "data_depth_annotated/val")
 _DRIVE = re.compile(r"(\d{4}_\d\d_\d\d)_drive_\d+_\w+")
 _EARTH_RADIUS = 6378137.0  # metres, as in KITTI's development kit
 
@@ -54,6 +57,22 @@ class KittiRaw:
         ["image", "stereo", "sources", "intrinsics", "stereo_intrinsics", "baseline", "depth"]
         + ["T_sources_image", "index"]
     )
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "depth",
+            "Measured depth: KITTI depth's accumulated PNGs, its projected scans, the scans "
+            "themselves, or for every drive the first of these that it has.",
+            "auto",
+            choices=DEPTHS,
+        ),
+        Option(
+            "lidar_value",
+            "What a scan's depth is: along the camera's axis, or along the lidar's x axis as in "
+            "several published evaluations.",
+            "camera_z",
+            choices=LIDAR_VALUES,
+        ),
+    )
     package_splits: ClassVar[tuple[str, ...]] = tuple(splits.package_splits())
 
     def __init__(
@@ -67,6 +86,7 @@ class KittiRaw:
             raise ValueError(f"`depth` is one of {DEPTHS}, `lidar_value` one of {LIDAR_VALUES}")
         self.root = frames.check_folder(data_dir, self.name)
         self._depth, self._lidar_value, self._on_missing = depth, lidar_value, on_missing
+        self._doubled: list[Path] = []  # frames with two suffixes that were not reported yet
         # Below its own date only: the depth archive unpacks to train/<drive> and val/<drive>.
         found = (path for path in sorted(self.root.glob("*/*_drive_*")) if path.is_dir())
         self._drives = {p.name: p for p in found if p.name.startswith(f"{p.parent.name}_drive_")}
@@ -91,21 +111,26 @@ class KittiRaw:
         `all` is every frame of the left camera. Where a split lists the right camera as a target
         and `stereo` is asked for, that target is left out: a pair's target is its left view.
         """
-        if split == "all":
-            entries = [
-                splits.Entry(name, frame)
-                for name, drive in self._drives.items()
-                for frame in sorted(self._frames(drive, "image_02/data"))
-            ]
-            if not entries:
-                raise UserError(f"{self.root}: no images in any drive's image_02/data")
-        else:
-            entries = frames.entries_of(split, self.package_splits, self.root / "splits", ["all"])
+        entries = self._entries(split)
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
         found = [self._record(entry, keys, offsets, missing) for entry in entries]
         found = [record for record in found if record is not None]
+        while self._doubled:
+            missing.noted("frames are there as .png and .jpg; .png is taken", self._doubled.pop(0))
         missing.report(len(found))
         return found
+
+    def _entries(self, split: str) -> list[splits.Entry]:
+        if split != "all":
+            return frames.entries_of(split, self.package_splits, self.root / "splits", ["all"])
+        entries = [
+            splits.Entry(name, frame)
+            for name, drive in self._drives.items()
+            for frame in sorted(self._frames(drive, "image_02/data"))
+        ]
+        if not entries:
+            raise UserError(f"{self.root}: no images in any drive's image_02/data")
+        return entries
 
     def _record(
         self,
@@ -174,6 +199,7 @@ class KittiRaw:
 
     @functools.cache  # noqa: B019 (a reader lives as long as its process needs it)
     def _frames(self, drive: Path, folder: str) -> dict[int, Path]:
+        self._doubled += frames.doubled_files(drive / folder)
         return frames.numbered_files(drive / folder)
 
     @functools.cache  # noqa: B019
@@ -231,7 +257,8 @@ class KittiRaw:
     def _depth_maps(self, drive: Path, kind: str, camera: str) -> dict[int, Path]:
         # The depth archive unpacks to train/<drive> and val/<drive>; most people merge it into the
         # date folders.
-        for folder in (drive, self.root / "train" / drive.name, self.root / "val" / drive.name):
+        beside = (self.root / archive / drive.name for archive in DEPTH_ARCHIVES)
+        for folder in (drive, *beside):
             maps = frames.numbered_files(
                 folder / _DEPTH_FOLDERS[kind] / f"image_{camera}", (".png",)
             )

@@ -5,18 +5,15 @@ Source: Menze, Geiger, "Object scene flow for autonomous vehicles", CVPR 2015.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from kdepth.data import frames, splits
-from kdepth.data.image import image_size, read_depth_png
+from kdepth.data.image import image_size
 from kdepth.data.kitti_calibration import Calibration, baseline_of, camera_of
-from kdepth.data.sample import Record
+from kdepth.data.sample import DisparityPng, Record
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 
@@ -34,28 +31,6 @@ _BASELINE = 0.5327  # metres, cameras 2 and 3; it differs by less than 1 mm from
 _ROUNDED_BASELINE = 0.54  # metres, as monodepth's evaluation has it for truth and prediction
 RIGS = ("calibrated", "rounded")
 _TAIL = "_10"  # the first frame of each scene; the second, _11, has no disparity of its own
-
-
-@dataclasses.dataclass(frozen=True)
-class DisparityPng:
-    """Depth from a 16-bit disparity PNG (256 * pixels, 0 = not measured); a `DepthSource`.
-
-    Attributes:
-        path: the PNG.
-        focal: focal length, pixels.
-        baseline: metres.
-    """
-
-    path: Path
-    focal: float
-    baseline: float
-
-    def load(self) -> np.ndarray:
-        """Returns [H, W] float32, metres, 0 = not measured."""
-        disparity = read_depth_png(self.path)
-        measured = disparity > 0
-        depth = self.focal * self.baseline / np.where(measured, disparity, 1)
-        return np.where(measured, depth, 0).astype(np.float32)
 
 
 class KittiStereo2015:

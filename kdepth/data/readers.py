@@ -16,6 +16,16 @@ READERS: Mapping[str, str] = {
     "kitti_raw": "kdepth.data.kitti_raw:KittiRaw",
     "kitti_odometry": "kdepth.data.kitti_odometry:KittiOdometry",
     "kitti_stereo2015": "kdepth.data.kitti_stereo2015:KittiStereo2015",
+    "kitti_depth": "kdepth.data.kitti_depth:KittiDepth",
+    "cityscapes": "kdepth.data.cityscapes:Cityscapes",
+    "make3d": "kdepth.data.make3d:Make3D",
+    "nyu_labelled": "kdepth.data.nyu_labelled:NyuLabelled",
+    "tum_rgbd": "kdepth.data.tum_rgbd:TumRgbd",
+    "sfmlearner": "kdepth.data.sfmlearner:SfMLearner",
+    "scdepth": "kdepth.data.scdepth:ScDepth",
+    "nyu_raw": "kdepth.data.nyu_raw:NyuRaw",
+    "folder": "kdepth.data.folder:Folder",
+    "video": "kdepth.data.video:Video",
 }
 
 
@@ -39,7 +49,7 @@ def open_reader(
     Args:
         dataset: one of `READERS`.
         data_dir: its folder; only the embedded world has a default one.
-        **options: of the reader (`depth`, `lidar_value`, `camera`, `on_missing`).
+        **options: of the reader: those that it declares (`options.py`), and `on_missing`.
 
     Raises:
         UserError: if there is no such data set, or the folder is missing, empty or has another

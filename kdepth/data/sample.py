@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Union
 
 import numpy as np
 
-from kdepth.data.image import read_depth_png, read_image, resize_image
+from kdepth.data.image import DEPTH_SCALE, read_depth_png, read_image, resize_image
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 
@@ -21,6 +21,16 @@ SAMPLE_KEYS = frozenset(
     ["image", "stereo", "sources", "intrinsics", "stereo_intrinsics", "baseline", "depth", "index"]
     + ["T_sources_image"]
 )
+
+
+class ImageSource(Protocol):
+    """A view that is not just a picture file; `str()` names it in messages."""
+
+    def load(self) -> np.ndarray:
+        """Returns [H, W, 3] uint8 RGB."""
+
+
+View = Union[Path, ImageSource]
 
 
 class DepthSource(Protocol):
@@ -32,13 +42,38 @@ class DepthSource(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class DepthPng:
-    """A 16-bit PNG in KITTI's depth convention."""
+    """A 16-bit PNG of `scale` * metres, 0 = not measured; KITTI's scale if nothing else is said."""
 
     path: Path
+    scale: float = DEPTH_SCALE
 
     def load(self) -> np.ndarray:
         """Returns [H, W] float32, metres, 0 = not measured."""
-        return read_depth_png(self.path)
+        return read_depth_png(self.path, self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class DisparityPng:
+    """Depth from a 16-bit disparity PNG; a `DepthSource`.
+
+    Attributes:
+        path: the PNG; 256 * pixels + `zero`, 0 = not measured.
+        focal: focal length, pixels.
+        baseline: metres.
+        zero: the value of no disparity: 0 in KITTI's files, 1 in those of Cityscapes.
+    """
+
+    path: Path
+    focal: float
+    baseline: float
+    zero: int = 0
+
+    def load(self) -> np.ndarray:
+        """Returns [H, W] float32, metres, 0 = not measured (no disparity is no depth either)."""
+        disparity = read_depth_png(self.path) - np.float32(self.zero / DEPTH_SCALE)
+        measured = disparity > 0
+        depth = self.focal * self.baseline / np.where(measured, disparity, 1)
+        return np.where(measured, depth, 0).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +90,20 @@ class Record:
         sources: neighbouring frames of the same camera, ordered by offset (-1, +1 or -2, -1, +1,
             +2).
         depth: measured depth of the target, or None.
+        depth_size: (height, width) of a depth grid that covers the whole image with other cells
+            than pixels (Make3D's laser), or None: depth has the image's size.
         T_sources_image: [S, 4, 4] target camera -> source camera, or None.
     """
 
     name: str
-    image: Path
+    image: View
     camera: Camera
-    stereo: Path | None = None
+    stereo: View | None = None
     stereo_camera: Camera | None = None
     baseline: float | None = None
-    sources: tuple[Path, ...] = ()
+    sources: tuple[View, ...] = ()
     depth: DepthSource | None = None
+    depth_size: tuple[int, int] | None = None
     T_sources_image: np.ndarray | None = None
 
 
@@ -74,6 +112,7 @@ class Reader(Protocol):
 
     name: ClassVar[str]  # as on the command line
     keys: ClassVar[frozenset[str]]  # what it can give at all
+    # A reader may have `options: ClassVar[tuple[Option, ...]]` as well (`options.py`).
 
     def splits(self) -> list[str]:
         """Returns the names that `records` takes as `split`, beside a path to a list file."""
@@ -93,6 +132,18 @@ class Reader(Protocol):
         """
 
 
+def load_image(view: View) -> np.ndarray:
+    """Loads one view of a record.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    return read_image(view) if isinstance(view, Path) else view.load()
+
+
 def load_sample(
     record: Record, keys: frozenset[str], with_image: bool = True
 ) -> dict[str, np.ndarray]:
@@ -107,7 +158,8 @@ def load_sample(
     Returns:
         `image` and `stereo` [H, W, 3] uint8, `sources` [S, H, W, 3] uint8, `intrinsics` and
         `stereo_intrinsics` [3, 3] float32, `baseline` float32 metres, `depth` [H, W, 1] float32
-        metres, `T_sources_image` [S, 4, 4] float32; of these the ones in `keys`.
+        metres (or [*record.depth_size, 1]), `T_sources_image` [S, 4, 4] float32; of these the ones
+        in `keys`.
 
     Raises:
         UserError: if a file is missing, damaged, or of another size than the target image.
@@ -115,23 +167,24 @@ def load_sample(
     width, height = record.camera.width, record.camera.height
     sample = {}
     if with_image:
-        image = sample["image"] = read_image(record.image)
+        image = sample["image"] = load_image(record.image)
         if image.shape[:2] != (height, width):
             raise UserError(
                 f"{record.image}: the image is {image.shape[1]}x{image.shape[0]}, but its "
                 f"calibration is for {width}x{height}; use images and calibration of one size"
             )
     if "stereo" in keys:
-        sample["stereo"] = read_image(_present(record, record.stereo, "stereo"))
+        sample["stereo"] = load_image(_present(record, record.stereo, "stereo"))
         _check_size(record, record.stereo, sample["stereo"], width, height)
     if "sources" in keys:
-        sources = [read_image(path) for path in _present(record, record.sources, "sources")]
-        for path, source in zip(record.sources, sources):
-            _check_size(record, path, source, width, height)
+        sources = [load_image(view) for view in _present(record, record.sources, "sources")]
+        for view, source in zip(record.sources, sources):
+            _check_size(record, view, source, width, height)
         sample["sources"] = np.stack(sources)
     if "depth" in keys:
         depth = _present(record, record.depth, "depth").load()
-        _check_size(record, getattr(record.depth, "path", "depth"), depth, width, height)
+        rows, columns = record.depth_size or (height, width)
+        _check_size(record, getattr(record.depth, "path", "depth"), depth, columns, rows)
         sample["depth"] = depth[..., None]
     if "intrinsics" in keys:
         sample["intrinsics"] = record.camera.matrix().astype(np.float32)
@@ -191,6 +244,6 @@ def _check_size(record: Record, path, array: np.ndarray, width: int, height: int
     if (rows, columns) == (height, width):
         return
     raise UserError(
-        f"{path}: is {columns}x{rows}, but {record.image} is {width}x{height}; "
+        f"{path}: is {columns}x{rows}, but {record.image} needs {width}x{height}; "
         "both must have one size (are the files of one recording?)"
     )

@@ -13,7 +13,7 @@ from absl import logging
 
 from kdepth.data.world.settings import DATES, VERSION, WorldSettings
 from kdepth.errors import UserError
-from kdepth.files import atomic_path, remove_leftovers
+from kdepth.files import atomic_path, cache_dir, remove_leftovers
 
 MARKER = "world.json"  # written last: a folder with it is complete
 _STARTED = ".world.json"  # written first: what an interrupted rendering was to become
@@ -21,8 +21,7 @@ _STARTED = ".world.json"  # written first: what an interrupted rendering was to 
 
 def default_data_dir() -> Path:
     """Where the embedded world is kept: `kdepth/synthetic` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kdepth" / "synthetic"
+    return cache_dir("synthetic")
 
 
 def ensure(

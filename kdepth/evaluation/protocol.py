@@ -69,9 +69,13 @@ GROUND_TRUTHS: Mapping[str, GroundTruth] = {
         "non-occluded stereo disparity of KITTI 2015, as camera z of a rig of 0.54 m",
         {"kitti_stereo2015": {"rig": "rounded"}},
     ),
-    "stereo": GroundTruth("stereo disparity (SGM), as camera z", {"cityscapes": {}}),
-    "laser_grid": GroundTruth("55x305 laser grid, its depth channel", {"make3d": {}}),
-    "kinect_filled": GroundTruth("Kinect depth with its holes filled, z", {"nyu_labelled": {}}),
+    "stereo": GroundTruth(
+        "stereo disparity (SGM), as camera z", {"cityscapes": {"bottom_crop": 0.0}}
+    ),
+    "laser_grid": GroundTruth("55x305 laser grid, its depth channel", {"make3d": {"crop": "none"}}),
+    "kinect_filled": GroundTruth(
+        "Kinect depth with its holes filled, z", {"nyu_labelled": {"depth": "filled"}}
+    ),
     "any": GroundTruth("the data set's own depth"),
 }
 

@@ -49,6 +49,7 @@ def rows(
         "protocol_description": protocol.describe(),
         "dataset": test.dataset,
         "data_dir": test.data_dir.resolve().name,
+        "reader_options": " ".join(f"{k}={v}" for k, v in sorted(test.reader_options.items())),
         "split": test.split_name,
         "images": len(scores.names),
         "strongest_baseline": strongest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ class Source:
         data_dir: its folder.
         split: a name, or the path of a list file.
         on_bad_sample: "stop" or "skip".
+        reader_options: of the data set's reader; what a protocol sets itself wins over them.
     """
 
     dataset: str
     data_dir: Path
     split: str
     on_bad_sample: str = "stop"
+    reader_options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -112,7 +114,7 @@ class Source:
             on_bad_sample=self.on_bad_sample,
             images=images,
             cut=None if protocol.view == "whole" else VIEWS[protocol.view].cut,
-            **protocol.reader_options(self.dataset),
+            **self._options(protocol),
         )
 
     def depths(self, protocol: Protocol, most: int) -> tuple[Iterator[np.ndarray], int]:
@@ -131,9 +133,12 @@ class Source:
         chosen = [records[i * len(records) // count] for i in range(count)]
         return (VIEWS[protocol.view].cut_truth(depth) for depth in self._load(chosen)), count
 
+    def _options(self, protocol: Protocol) -> dict[str, Any]:
+        return {**self.reader_options, **protocol.reader_options(self.dataset)}
+
     def _records(self, protocol: Protocol, purpose: str, keys: frozenset[str]) -> list[Record]:
         require_keys(self.dataset, keys, purpose)
-        options = protocol.reader_options(self.dataset)
+        options = self._options(protocol)
         if self.on_bad_sample == "skip":
             options["on_missing"] = "skip"
         reader = open_reader(self.dataset, self.data_dir, **options)

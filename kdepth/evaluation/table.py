@@ -26,7 +26,8 @@ from kdepth.files import atomic_path
 
 BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
-_HOW = ("protocol", "protocol_description", "dataset", "data_dir", "split", "images")
+_DATA = ("dataset", "data_dir", "reader_options", "split", "images")
+_HOW = ("protocol", "protocol_description", *_DATA)
 ODOMETRY_METRICS = (*TRAJECTORY_METRICS, "ate_5", "ate_5_std")
 # The 95 % bootstrap interval of abs_rel.
 _INTERVAL = ("abs_rel_low", "abs_rel_high")
@@ -59,10 +60,7 @@ _NUMBERS = ("images", *_FIGURES, "baseline_abs_rel", "gain_percent")
 _BASELINE_KEY = (
     "system",
     "protocol_description",
-    "dataset",
-    "data_dir",
-    "split",
-    "images",
+    *_DATA,
     "baseline_data",
 )
 

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from kdepth import data
-from kdepth.data.sample import load_sample
-from kdepth.errors import UserError
+from tests.data.checks import fuzz
 
 RAW_KEYS = frozenset(
     ["image", "stereo", "sources", "intrinsics", "baseline", "depth", "T_sources_image"]
 )
 ODOMETRY_KEYS = RAW_KEYS - {"depth"}
 STEREO_KEYS = RAW_KEYS - {"sources", "T_sources_image"}
-
-
-def damaged(content: bytes, rng: np.random.Generator):
-    """Yields the file truncated, with bytes changed, cut out or zeroed, and as rubbish."""
-    for length in np.unique(np.linspace(0, len(content) - 1, 12).astype(int)):
-        yield content[:length]
-    for position in rng.integers(0, len(content), 20):
-        changed = bytearray(content)
-        changed[position] ^= int(rng.integers(1, 256))
-        yield bytes(changed)
-    for position in rng.integers(0, len(content), 6):
-        yield content[:position] + content[position + 7 :]
-        yield content[:position] + b"\0" * 9 + content[position + 9 :]
-    yield rng.bytes(64)
-    yield b"\n" * 10
-    yield content + content
-
-
-def check(dataset: str, root, keys: frozenset[str]) -> None:
-    records = data.open_reader(dataset, root).records("all", keys)
-    for record in records[:2]:
-        for key, value in load_sample(record, keys).items():
-            assert np.isfinite(value).all(), key
 
 
 @pytest.mark.parametrize(
@@ -66,17 +40,3 @@ def test_kitti_odometry(kitti_odometry, name):
 )
 def test_kitti_stereo2015(kitti_stereo, name):
     fuzz("kitti_stereo2015", kitti_stereo, f"training/{name}", STEREO_KEYS)
-
-
-def fuzz(dataset: str, root, name: str, keys: frozenset[str]) -> None:
-    check(dataset, root, keys)
-    path = root / name
-    content, refused = path.read_bytes(), 0
-    for variant in damaged(content, np.random.default_rng(0)):
-        path.write_bytes(variant)
-        try:
-            check(dataset, root, keys)
-        except UserError as error:
-            refused += 1
-            assert "\n" not in str(error) and str(root) in str(error)
-    assert refused >= 5

@@ -63,6 +63,33 @@ def test_jpeg_is_taken_whatever_the_list_says(kitti_raw, tmp_path, layout):
     assert record.image.suffix == ".jpg"
 
 
+def test_jpeg_beside_png_is_reported_once(kitti_raw, layout, caplog):
+    folder = kitti_raw / layout.date / layout.drive / "image_02/data"
+    for frame in (2, 3):
+        image.write_image(folder / f"{frame:010d}.jpg", layout.picture(7))
+    (folder / "0000000005.png").rename(folder / "0000000005.PNG")
+    reader = KittiRaw(kitti_raw)
+    records = reader.records("all", VIDEO)
+    assert {record.image.suffix for record in records} == {".png", ".PNG"}
+    (line,) = [r.getMessage() for r in caplog.records if "as .png and .jpg" in r.getMessage()]
+    assert "2 frames" in line and "0000000002" in line
+    reader.records("all", IMAGE)
+    assert sum("as .png and .jpg" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_a_drive_without_scans_beside_one_with_scans(kitti_raw, layout, tmp_path, caplog):
+    whole = kitti_raw / layout.date / layout.drive
+    other = whole.with_name("2011_09_26_drive_0058_sync")
+    shutil.copytree(whole, other)
+    shutil.rmtree(other / "velodyne_points")
+    split = listed(tmp_path, f"{other.name} 02 0-7\n{layout.drive} 02 0-7\n")
+    records = KittiRaw(kitti_raw).records(split, DEPTH)
+    assert {record.name.split()[0] for record in records} == {layout.drive}
+    (line,) = [r.getMessage() for r in caplog.records if "measured depth" in r.getMessage()]
+    assert "8 samples; left out: 8 samples without measured depth" in line and "0058" in line
+    assert len(KittiRaw(kitti_raw).records(split, VIDEO)) == 12  # its images are as good as any
+
+
 def test_no_such_split(kitti_raw):
     with pytest.raises(UserError, match=r"no split 'eigen'.*eigen_test.*all.*list file"):
         KittiRaw(kitti_raw).records("eigen", IMAGE)

@@ -9,32 +9,9 @@ from kdepth import data
 from kdepth.data.image import read_depth_png, read_image
 from kdepth.data.kitti_raw import KittiRaw
 from kdepth.data.sample import load_sample
+from tests.data.checks import residuals
 
 DRIVE = "2011_09_26_drive_0013_sync"
-
-
-def bilinear(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    a, b = (x - left)[:, None], (y - top)[:, None]
-    upper = (1 - a) * image[top, left] + a * image[top, left + 1]
-    lower = (1 - a) * image[top + 1, left] + a * image[top + 1, left + 1]
-    return (1 - b) * upper + b * lower
-
-
-def residuals(target, source, camera, depth, T_source_target) -> tuple[float, float]:
-    """Median absolute difference of target and source: warped by depth and motion, and unwarped."""
-    y, x = np.nonzero(depth)
-    points = np.stack([*camera.backproject(x, y, depth[y, x]), np.ones(len(x))])
-    moved = (T_source_target @ points)[:3]
-    front = moved[2] > 0.5
-    u, v = camera.project(*np.where(front, moved, 1))
-    height, width = depth.shape
-    inside = front & (u >= 0) & (v >= 0) & (u < width - 1) & (v < height - 1)
-    assert inside.mean() > 0.5
-    x, y, u, v = x[inside], y[inside], u[inside], v[inside]
-    target, source = target.mean(-1, keepdims=True), source.mean(-1, keepdims=True)
-    warped = np.abs(bilinear(source, u, v) - target[y, x])
-    return float(np.median(warped)), float(np.median(np.abs(source[y, x] - target[y, x])))
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import collections
+from pathlib import Path
+
+import hypothesis
 import pytest
 
 from kdepth.data import splits
+from kdepth.data.balance import evenly
 from kdepth.data.splits import Entry
 from kdepth.errors import UserError
 
+STATIC = Path(splits.__file__).parent / "splits" / "static_frames.txt"
 # Published sizes: monodepth's, monodepth2's and SfMLearner's lists.
 SIZES = {
     "eigen_train": 22600,
@@ -19,8 +25,14 @@ SIZES = {
 }
 
 
+def test_digits_that_are_no_numbers(tmp_path):
+    (tmp_path / "list.txt").write_text("2011_09_26_drive_0001_sync ²\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: expected"):
+        splits.read_list(tmp_path / "list.txt")
+
+
 def test_names():
-    assert splits.package_splits() == sorted(SIZES)
+    assert splits.package_splits() == sorted([*SIZES, "eigen_balanced_train"])
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -44,6 +56,36 @@ def test_published_order_of_the_test_frames():
     assert test[0] == Entry("2011_09_26_drive_0002_sync", 69)
     benchmark = splits.read_package_split("eigen_benchmark_test")
     assert benchmark == [entry for entry in test if entry in set(benchmark)]
+
+
+def test_the_balanced_list_is_made_like_eigens():
+    entries = splits.read_package_split("eigen_balanced_train")
+    assert entries == splits.read_package_split("eigen_balanced_train")
+    train = {(e.drive, e.frame) for e in splits.read_package_split("eigen_train")}
+    static = {(e.drive, e.frame) for e in splits.read_list(STATIC)}
+    assert len(static) == 8044
+    unique = {(e.drive, e.frame) for e in entries}
+    assert unique <= train and not unique & static
+    # The paper: 28 drives, at most 800 images each, 20,000 of them, evened to a list of 40,000.
+    listed = collections.Counter(entry.drive for entry in entries)
+    assert len(listed) == 28 and set(listed.values()) == {40000 // 28}
+    images = collections.Counter(entry.drive for entry in set(entries))
+    assert max(images.values()) == 800 and 15000 < sum(images.values()) < 25000
+    assert 0.49 < sum(entry.right for entry in entries) / len(entries) < 0.51
+    repeats = collections.Counter(entries)
+    for drive in images:
+        counts = {count for entry, count in repeats.items() if entry.drive == drive}
+        assert max(counts) - min(counts) <= 1
+
+
+@hypothesis.given(hypothesis.strategies.integers(1, 40), hypothesis.strategies.integers(1, 99))
+def test_an_even_choice(size, count):
+    chosen = evenly(range(size), count)
+    assert len(chosen) == count and chosen == sorted(chosen)
+    times = [chosen.count(item) for item in range(size)]
+    assert max(times) - min(times) <= 1
+    gaps = {b - a for a, b in zip(chosen, chosen[1:])}
+    assert not gaps or max(gaps) - min(gaps) <= 1
 
 
 def test_both_cameras_are_targets_in_the_zhou_split():

@@ -283,8 +283,6 @@ def _test_data(flags: absl_flags.FlagValues, info: dict[str, Any]) -> tuple[Sour
     named = protocols.find(flags.protocol) if flags.protocol else None
     split = flags.split or (named.split if named else "")
     split = split or TEST_SPLITS.get(dataset) or protocols.default_for(dataset).split
-    if not split:
-        raise UserError(f"--split is required: {dataset} has no test split of its own")
     protocol = (named or protocols.default_for(dataset, split)).replace(
         crop=flags.crop,
         cap=flags.cap,
@@ -297,7 +295,12 @@ def _test_data(flags: absl_flags.FlagValues, info: dict[str, Any]) -> tuple[Sour
     known = info.get("data_dir") if dataset == info.get("dataset") else None
     data_dir = _data_dir(dataset, flags.data_dir or known, "data_dir")
     options = _reader_options(flags, info, dataset, protocol)
-    return Source(dataset, data_dir, split, flags.on_bad_sample, options), protocol
+    test = Source(dataset, data_dir, split, flags.on_bad_sample, options)
+    if not split:
+        raise UserError(
+            f"--split is required: {dataset} has no test split of its own; it has {test.splits()}"
+        )
+    return test, protocol
 
 
 def _reader_options(
@@ -326,12 +329,15 @@ def _training_data(flags: absl_flags.FlagValues, info: dict[str, Any], test: Sou
     dataset = flags.baseline_dataset or trained.dataset
     same = dataset == trained.dataset
     split = flags.baseline_split or (trained.split if same else TRAIN_SPLITS.get(dataset))
-    if not split:
-        raise UserError(f"--baseline_split is required: which part of {dataset} is for training?")
     data_dir = flags.baseline_data_dir or (trained.data_dir if same else None)
     data_dir = _data_dir(dataset, data_dir, "baseline_data_dir")
     options = next((s.reader_options for s in (test, trained) if s.dataset == dataset), {})
-    train = Source(dataset, data_dir, split, test.on_bad_sample, options)
+    train = Source(dataset, data_dir, split or "", test.on_bad_sample, options)
+    if not split:
+        raise UserError(
+            f"--baseline_split is required: which part of {dataset} is for training the baselines? "
+            f"It has {train.splits()}; or --baseline_dataset names another data set"
+        )
     if train.is_same_as(test):
         logging.warning("the baselines are fitted on the scored frames, %s", test.name)
     return train

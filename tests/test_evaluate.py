@@ -386,7 +386,7 @@ def test_mistakes_are_one_line(world, predictions, run, tmp_path, capsys):
         ([mine, f"--results={tmp_path}/foreign.csv"], "not a results table"),
         ([mine, "--cap=-3"], "0 < min < cap"),
         ([mine, "--baseline_split=tset"], "no split 'tset'"),
-        ([mine, "--baseline_dataset=kitti_odometry"], "--baseline_split is required"),
+        ([mine, "--baseline_dataset=kitti_odometry"], "--baseline_data_dir is required"),
         ([f"--predictions={tmp_path}/none.npy"], "no such file or folder"),
         ([f"--predictions={tmp_path}/broken.npy"], "cannot be read"),
         ([f"--predictions={tmp_path}/empty"], "no .png"),

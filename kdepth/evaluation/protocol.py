@@ -157,6 +157,18 @@ class Protocol:
                 f"data sets that have it: {', '.join(truth.readers)}"
             )
 
+    def for_training(self, dataset: str) -> Protocol:
+        """What of the protocol holds for depth that is learned from.
+
+        View and crops in pixels are parts of the images that are scored: another data set's are
+        taken whole.
+        """
+        truth = GROUND_TRUTHS[self.ground_truth]
+        if not truth.readers or dataset in truth.readers:
+            return self
+        crop = self.crop if CROPS[self.crop].size is None else "none"
+        return dataclasses.replace(self, view="whole", crop=crop)
+
     def window(self, height: int, width: int) -> tuple[int, int, int, int]:
         """The crop's rows and columns in the view, (top, bottom, left, right), ends excluded.
 

@@ -13,7 +13,7 @@ import kdepth
 from kdepth.evaluation.baselines import Baselines
 from kdepth.evaluation.output import Interval
 from kdepth.evaluation.protocol import Protocol
-from kdepth.evaluation.scoring import Scores
+from kdepth.evaluation.scoring import Scores, gain
 from kdepth.evaluation.sources import Source
 from kdepth.evaluation.systems import System
 from kdepth.evaluation.table import BASELINE_PREFIX
@@ -65,7 +65,7 @@ def rows(
             **common,
             "system": name,
             **means,
-            "gain_percent": 100 * (1 - means["abs_rel"] / baseline_abs_rel),
+            "gain_percent": 100 * gain(means["abs_rel"], baseline_abs_rel),
         }
         for name, means in systems.items()
     ]

@@ -7,6 +7,7 @@ a lidar scan they are a twentieth of the image.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,7 +99,14 @@ class Scores:
 
     def gain(self) -> float:
         """How far the system's abs_rel lies below the strongest baseline's: 0.2 is 20 % below."""
-        return 1.0 - self.mean()["abs_rel"] / self.strongest_baseline()[1]
+        return gain(self.mean()["abs_rel"], self.strongest_baseline()[1])
+
+
+def gain(error: float, baseline: float) -> float:
+    """How far an error lies below a baseline's, as a fraction; -inf if the baseline has none."""
+    if baseline > 0:
+        return 1.0 - error / baseline
+    return 0.0 if error == 0 else -math.inf
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,24 @@ from kdepth.evaluation.crops import VIEWS
 from kdepth.evaluation.protocol import Protocol
 
 # What is scored and what baselines are fitted on where the user names no split. Other data sets are
-# scored on their protocol's split.
-TEST_SPLITS = {"synthetic": "test", "kitti_raw": "eigen_test"}
-TRAIN_SPLITS = {"synthetic": "train", "kitti_raw": "eigen_train"}
+# scored on their protocol's split; what is not here has no part for training.
+TEST_SPLITS = {
+    "synthetic": "test",
+    "kitti_raw": "eigen_test",
+    "kitti_depth": "eigen_benchmark_test",
+    "scdepth": "val",
+    "folder": "val",
+}
+TRAIN_SPLITS = {
+    "synthetic": "train",
+    "kitti_raw": "eigen_train",
+    "kitti_depth": "eigen_train",
+    "cityscapes": "train",
+    "make3d": "train",
+    "nyu_labelled": "train",
+    "scdepth": "train",
+    "folder": "train",
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,10 @@ class Source:
             and self.split == other.split
             and self.data_dir.resolve() == other.data_dir.resolve()
         )
+
+    def splits(self) -> str:
+        """The names that `split` may have, for messages."""
+        return ", ".join(open_reader(self.dataset, self.data_dir, **self.reader_options).splits())
 
     def count(self, protocol: Protocol, stereo: bool = False) -> int:
         """Number of samples with ground truth.
@@ -125,10 +144,19 @@ class Source:
             most: at most so many, evenly spread over the split.
 
         Returns:
-            An iterator over [H, W] float32 maps, metres, 0 = not measured, and how many there are
-            at most.
+            An iterator over [H, W] float32 maps, metres, 0 = not measured, cut to the protocol's
+            view, and how many there are at most.
+
+        Raises:
+            UserError: if the data set, the split or its files are missing, or it has no depth.
         """
-        records = self._records(protocol, "fitting baselines (--baseline_dataset)", _keys(False))
+        try:
+            records = self._records(protocol, "fitting baselines", _keys(False))
+        except UserError as error:
+            raise UserError(
+                f"baselines are fitted on {self.name}, by --baseline_dataset, --baseline_data_dir and "
+                f"--baseline_split or what the run was trained on: {error}"
+            ) from None
         count = min(len(records), most)
         chosen = [records[i * len(records) // count] for i in range(count)]
         return (VIEWS[protocol.view].cut_truth(depth) for depth in self._load(chosen)), count

@@ -23,6 +23,7 @@ def fit_baselines(train: Source, protocol: Protocol) -> Baselines:
     Raises:
         UserError: if the depth is missing, damaged, or none of it counts.
     """
+    protocol = protocol.for_training(train.dataset)
     depths, count = train.depths(protocol, baselines.MAX_IMAGES)
     with _bar(count, "map", "fitting baselines") as bar:
 

@@ -13,56 +13,22 @@ from PIL import Image
 from kdepth.data.cityscapes import Cityscapes, read_camera
 from kdepth.data.sample import load_sample, resize_sample
 from kdepth.errors import UserError
-from kdepth.geometry.camera import Camera
 from tests.data.checks import fuzz, residuals, wall
+from tests.data.layouts import EXTRINSIC, FULL, INTRINSIC, SMALL, moved, save, write_cityscapes
 
-# As in the data set's files.
-INTRINSIC = {"fx": 2262.52, "fy": 2265.3017905988554, "u0": 1096.98, "v0": 513.137}
-EXTRINSIC = {"baseline": 0.209313, "pitch": 0.038, "roll": 0.0, "x": 1.7, "y": 0.1, "yaw": -0.0195}
-EXTRINSIC["z"] = 1.22
-FULL = Camera(*(INTRINSIC[key] for key in ("fx", "fy", "u0", "v0")), 2048, 1024)
-WIDTH, HEIGHT = 512, 256
-SMALL = FULL.resize(WIDTH, HEIGHT)
+HEIGHT, WIDTH = 256, 512
 PAIR = frozenset({"image", "stereo", "intrinsics", "stereo_intrinsics", "baseline", "depth"})
 VIDEO = frozenset({"image", "sources", "intrinsics"})
 IMAGE = frozenset({"image"})
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def moved(x: float = 0.0, z: float = 0.0) -> np.ndarray:
-    pose = np.eye(4)
-    pose[0, 3], pose[2, 3] = x, z
-    return pose
-
-
-def write_image(root: Path, part: str, name: str, distance: float = 6.0) -> None:
-    """Writes a pair, its disparity and its camera file as the archives have them."""
-    city = name.split("_")[0]
-    left, depth = wall(SMALL, moved(), distance)
-    right, _ = wall(SMALL, moved(EXTRINSIC["baseline"]), distance)
-    disparity = INTRINSIC["fx"] * EXTRINSIC["baseline"] / depth  # pixels at 2048
-    values = np.round(disparity * 256 + 1).astype(np.uint16)
-    values[:, :64] = 0  # the matcher sees nothing there
-    values[0, 100] = 1  # a disparity of zero: infinitely far
-    for kind, array in (("leftImg8bit", left), ("rightImg8bit", right), ("disparity", values)):
-        save(root / kind / part / city / f"{name}_{kind}.png", array)
-    camera = root / "camera" / part / city / f"{name}_camera.json"
-    camera.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"extrinsic": EXTRINSIC, "intrinsic": INTRINSIC}, indent=4)
-    camera.write_text(text)
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory) -> Path:
     """Two images to train on, one to validate; frames 18 - 20 of the first one's video."""
     root = tmp_path_factory.mktemp("cityscapes")
-    write_image(root, "train", "aachen_000000_000019")
-    write_image(root, "train", "aachen_000001_000019", 8.0)
-    write_image(root, "val", "lindau_000000_000019")
+    write_cityscapes(root, "train", "aachen_000000_000019")
+    write_cityscapes(root, "train", "aachen_000001_000019", 8.0)
+    write_cityscapes(root, "val", "lindau_000000_000019")
     for frame in range(18, 21):
         picture, _ = wall(SMALL, moved(z=0.2 * (frame - 19)), 6.0)
         name = f"aachen/aachen_000000_{frame:06d}_leftImg8bit.png"
@@ -120,7 +86,7 @@ def test_intrinsics_follow_crop_and_resize(rendered):
 
 
 def test_the_full_size_is_that_of_the_camera_files(tmp_path):
-    write_image(tmp_path, "test", "bonn_000004_000019")
+    write_cityscapes(tmp_path, "test", "bonn_000004_000019")
     for kind in ("leftImg8bit", "disparity"):
         (path,) = (tmp_path / kind).glob("*/*/*.png")
         Image.open(path).resize((2048, 1024), Image.Resampling.NEAREST).save(path)

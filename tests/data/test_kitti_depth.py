@@ -12,19 +12,11 @@ from kdepth.data.kitti_raw import KittiRaw
 from kdepth.data.sample import load_sample
 from kdepth.errors import UserError
 from tests.data.checks import fuzz
+from tests.data.layouts import annotate
 
 KEYS = frozenset({"image", "depth", "intrinsics"})
 IMAGE = frozenset({"image"})
 OTHER = "2011_09_26_drive_0002_sync"
-
-
-def annotate(folder: Path, layout, frames, camera: str) -> None:
-    """Writes a drive of the archive: 16-bit grey, 256 * metres; the depth is the frame's number."""
-    for frame in frames:
-        values = np.zeros((layout.height, layout.width), np.uint16)
-        values[10:20, 5:40] = 256 * (10 + frame) + 128
-        name = f"proj_depth/groundtruth/image_{camera}/{frame:010d}.png"
-        layout.save(folder / name, values)
 
 
 @pytest.fixture(params=["", "data_depth_annotated/"])

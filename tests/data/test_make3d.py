@@ -17,45 +17,20 @@ from kdepth.data.sample import load_sample, resize_sample
 from kdepth.errors import UserError
 from tests.data import matlab5
 from tests.data.checks import fuzz
+from tests.data.layouts import MAKE3D_SIZE, distances, grid, write_make3d
 
 KEYS = frozenset({"image", "depth", "intrinsics"})
 IMAGE = frozenset({"image"})
 NAMES = ["10.21op2-p-015t000", "10.21op2-p-046t000", "math4-p-282t0"]
-WIDTH, HEIGHT = 213, 284  # an eighth
-
-
-def distances(seed: int) -> np.ndarray:
-    """[55, 305] metres; a row's depth tells the row."""
-    columns = np.random.default_rng(seed).uniform(0, 0.5, 305)
-    return 1.0 + np.arange(55)[:, None] + columns
-
-
-def grid(depth: np.ndarray) -> np.ndarray:
-    """Position3DGrid: vertical, horizontal, projective depth, depth along the ray; metres."""
-    y, x = np.meshgrid(np.linspace(0.47, -0.47, 55), np.linspace(-0.35, 0.35, 305), indexing="ij")
-    z = depth / np.sqrt(1 + x**2 + y**2)
-    return np.stack([y * z, x * z, z, depth], axis=-1)
-
-
-def write(root: Path, images: str, scans: str, name: str, seed: int, compress: bool) -> None:
-    for folder in (images, scans):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    # The picture's rows tell where they are, in steps that JPEG keeps.
-    rows = np.repeat(np.linspace(0, 255, HEIGHT)[:, None], WIDTH, axis=1)
-    picture = np.stack([rows, rows, np.full_like(rows, 80)], axis=-1).astype(np.uint8)
-    Image.fromarray(picture).save(root / images / f"img-{name}.jpg", quality=95)
-    content = matlab5.file(
-        matlab5.matrix("Position3DGrid", grid(distances(seed))), compress=compress
-    )
-    (root / scans / f"depth_sph_corr-{name}.mat").write_bytes(content)
+HEIGHT, WIDTH = MAKE3D_SIZE
 
 
 @pytest.fixture
 def make3d(tmp_path) -> Path:
     root = tmp_path / "make3d"
     for seed, name in enumerate(NAMES):
-        write(root, "Test134", "Gridlaserdata", name, seed, compress=False)
-    write(root, "Train400Img", "Train400Depth", "combined1-p-108t0", 7, compress=True)
+        write_make3d(root, "Test134", "Gridlaserdata", name, distances(seed))
+    write_make3d(root, "Train400Img", "Train400Depth", "combined1-p-108t0", distances(7), True)
     return root
 
 

@@ -16,40 +16,13 @@ from kdepth.data.sample import load_sample, resize_sample
 from kdepth.errors import UserError
 from tests.data import matlab5
 from tests.data.checks import fuzz, wall
+from tests.data.layouts import write_nyu, write_nyu_splits
 
 h5py = pytest.importorskip("h5py")
 
 KEYS = frozenset({"image", "depth", "intrinsics"})
 IMAGE = frozenset({"image"})
 COUNT = 5
-TITLE = "MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Sat Feb 16 22:34:04 2013 HDF5 schema 1.00 ."
-
-
-def write(
-    path: Path, images: np.ndarray, depths: np.ndarray, raw_depths: np.ndarray, **more: np.ndarray
-) -> None:
-    """Writes MATLAB arrays [480, 640, 3, N] and [480, 640, N] as MATLAB's `save -v7.3` does."""
-    with h5py.File(path, "w", userblock_size=512, libver="earliest") as file:
-        arrays = {"images": images, "depths": depths, "rawDepths": raw_depths, **more}
-        for name, array in arrays.items():
-            # MATLAB stores columns first, so HDF5 sees the axes the other way round.
-            data = file.create_dataset(
-                name, data=array.T, chunks=(1, *array.T.shape[1:]), compression="gzip"
-            )
-            data.attrs["MATLAB_class"] = np.bytes_(
-                {"f4": "single", "u1": "uint8", "f8": "double"}.get(array.dtype.str[1:], "uint16")
-            )
-    with open(path, "r+b") as file:
-        file.write(TITLE.encode().ljust(116) + b"\0" * 8 + b"\x00\x02IM")
-
-
-def write_splits(path: Path, train, test) -> None:
-    columns = {"testNdxs": test, "trainNdxs": train}
-    elements = (
-        matlab5.matrix(name, np.array(numbers, np.float64)[:, None], stored="u2")
-        for name, numbers in columns.items()
-    )
-    path.write_bytes(matlab5.file(*elements, compress=True))
 
 
 def views() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,8 +40,8 @@ def views() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("nyu")
-    write(root / FILE, *views(), labels=np.zeros((480, 640, COUNT), np.uint16))
-    write_splits(root / "splits.mat", train=[2, 5], test=[1, 3, 4])
+    write_nyu(root / FILE, *views(), labels=np.zeros((480, 640, COUNT), np.uint16))
+    write_nyu_splits(root / "splits.mat", train=[2, 5], test=[1, 3, 4])
     return root
 
 
@@ -120,7 +93,7 @@ def test_the_real_pair_in_the_official_file(realdata, tmp_path):
     depths = np.zeros((480, 640, 1), np.float32)
     images[:224, :224, :, 0] = np.round(255 * picture)
     depths[:224, :224, 0] = depth
-    write(tmp_path / FILE, images, depths, depths)
+    write_nyu(tmp_path / FILE, images, depths, depths)
     (record,) = NyuLabelled(tmp_path, depth="raw").records("all", KEYS)
     sample = load_sample(record, KEYS)
     np.testing.assert_array_equal(sample["depth"][:224, :224, 0], depth)
@@ -204,7 +177,7 @@ def test_other_variables_than_the_official_ones(tmp_path):
         ((images, depths[..., :2], raw), "images and depths have different lengths"),
     ]
     for arrays, message in cases:
-        write(tmp_path / FILE, *arrays)
+        write_nyu(tmp_path / FILE, *arrays)
         with pytest.raises(UserError, match=f"{FILE}: .*{message}"):
             NyuLabelled(tmp_path).records("all", KEYS)
     with h5py.File(tmp_path / FILE, "w") as file:
@@ -217,7 +190,7 @@ def test_other_variables_than_the_official_ones(tmp_path):
 def test_impossible_depths(tmp_path, value):
     images, depths, raw = views()
     depths[100, 200, 0] = value
-    write(tmp_path / FILE, images, depths, raw)
+    write_nyu(tmp_path / FILE, images, depths, raw)
     first, second, *_ = NyuLabelled(tmp_path).records("all", KEYS)
     with pytest.raises(UserError, match="`depths` has impossible depths in image 1"):
         load_sample(first, KEYS)
@@ -227,7 +200,7 @@ def test_impossible_depths(tmp_path, value):
 def test_zeros_are_what_hdf5_makes_of_a_lost_block(tmp_path):
     images, depths, raw = views()
     images[..., 1] = 0
-    write(tmp_path / FILE, images, depths, raw)
+    write_nyu(tmp_path / FILE, images, depths, raw)
     first, second, *_ = NyuLabelled(tmp_path).records("all", KEYS)
     load_sample(first, KEYS)
     with pytest.raises(UserError, match="`images` has only zeros at image 2"):

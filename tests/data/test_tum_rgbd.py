@@ -16,39 +16,14 @@ from kdepth.data.sample import load_sample, resize_sample
 from kdepth.data.tum_rgbd import CAMERAS, TumRgbd, associate, read_trajectory
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
-from kdepth.geometry.pose import axis_angle, from_parts, to_quaternion
+from kdepth.geometry.pose import axis_angle, from_parts
 from tests.data.checks import fuzz, residuals, wall
+from tests.data.layouts import TUM_START, write_tum
 
 SEQUENCE = "rgbd_dataset_freiburg1_wall"
 KEYS = frozenset({"image", "sources", "intrinsics", "depth", "T_sources_image"})
 IMAGE = frozenset({"image"})
-START = 1305031102.175304  # seconds; real ones are like it
 CAMERA = Camera(*CAMERAS["freiburg1"], 640, 480)
-HEADER = "# {} images\n# file: 'rgbd_dataset_freiburg1_wall.bag'\n# timestamp filename\n"
-
-
-def write_sequence(
-    folder: Path, pictures: list[Path], depths: list[Path], poses: list[np.ndarray]
-) -> None:
-    """Writes a sequence as the official archives have it; the truth runs at 100 Hz, held between."""
-    times = [START + i / 30 for i in range(len(pictures))]
-    for kind, files, delay in (("rgb", pictures, 0.0), ("depth", depths, 0.011)):
-        (folder / kind).mkdir(parents=True)
-        lines = []
-        for time, file in zip(times, files):
-            name = f"{kind}/{time + delay:.6f}.png"
-            shutil.copy(file, folder / name)
-            lines.append(f"{time + delay:.6f} {name}\n")
-        (folder / f"{kind}.txt").write_text(HEADER.format(kind) + "".join(lines))
-    rows = []
-    for i in range(100 * len(pictures) // 30 + 1):
-        time = times[0] + i / 100
-        pose = poses[int(np.argmin([abs(time - other) for other in times]))]
-        numbers = [*pose[:3, 3], *to_quaternion(pose[:3, :3])]
-        rows.append(f"{time:.4f} " + " ".join(f"{number:.4f}" for number in numbers) + "\n")
-    title = "# ground truth trajectory\n# file: 'rgbd_dataset_freiburg1_wall.bag'\n"
-    legend = "# timestamp tx ty tz qx qy qz qw\n"
-    (folder / "groundtruth.txt").write_text(title + legend + "".join(rows))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +44,7 @@ def rendered(tmp_path_factory) -> Path:
         Image.fromarray(picture).save(pictures[-1])
         Image.fromarray(np.round(depth * 5000).astype(np.uint16)).save(depths[-1])
     root = folder / "tum"
-    write_sequence(root / SEQUENCE, pictures, depths, poses)
+    write_tum(root / SEQUENCE, pictures, depths, poses)
     return root
 
 
@@ -119,7 +94,7 @@ def test_the_real_sample(realdata, tmp_path):
     source = realdata / "tum_rgbd"
     truth = json.loads((source / "ground_truth.json").read_text())
     entries = [truth[str(i)] for i in range(1, 11)]
-    write_sequence(
+    write_tum(
         tmp_path / "rgbd_dataset_freiburg1_desk",
         [source / entry["rgb"] for entry in entries],
         [source / entry["depth"] for entry in entries],
@@ -156,7 +131,7 @@ def test_pairs_are_close_one_to_one_and_the_closest_first(first, second):
 def test_the_nearest_depth_and_pose_belong_to_a_picture(tum):
     folder = tum / SEQUENCE
     lines = (folder / "depth.txt").read_text().splitlines(keepends=True)
-    late = START + 1 / 30 + 0.0199  # nearer than nothing, farther than what is there
+    late = TUM_START + 1 / 30 + 0.0199  # nearer than nothing, farther than what is there
     (folder / "depth.txt").write_text("".join([*lines, f"{late:.6f} depth/none.png\n"]))
     records = TumRgbd(tum).records("all", frozenset({"image", "depth"}))
     stamps = [(float(r.image.stem), float(r.depth.path.stem)) for r in records]

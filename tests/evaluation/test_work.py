@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import sys
-import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from kdepth.data import readers
-from kdepth.data.image import write_image
-from kdepth.data.sample import Record
 from kdepth.evaluation import systems, work
-from kdepth.evaluation.protocols import PROTOCOLS, Protocol
+from kdepth.evaluation.protocols import PROTOCOLS
 from kdepth.evaluation.sources import Source
-from kdepth.geometry.camera import Camera
+from tests.data.layouts import write_make3d
 
 
 @pytest.fixture
@@ -59,43 +54,17 @@ def test_golden_figures_from_scan_to_mean(golden, kitti):
         np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=key)
 
 
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    depth: np.ndarray
-
-    def load(self):
-        return self.depth
-
-
-class Upright:
-    """A data set like Make3D: upright images whose truth is a coarse, wide grid of its own."""
-
-    name = "make3d"
-    keys = frozenset({"image", "depth", "index", "intrinsics"})
-    size = (2272, 1704)
-
-    def __init__(self, data_dir):
-        self.root = data_dir
-
-    def records(self, split, keys, offsets=(-1, 1)):
-        camera = Camera(1800.0, 1800.0, 851.5, 1135.5, width=1704, height=2272)
-        depth = np.repeat(np.linspace(60, 80, 55)[:, None], 305, 1).astype(np.float32)
-        return [Record("test 0", self.root / "0.png", camera, depth=Stored(depth))]
-
-
-def test_a_view_cuts_image_and_truth(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "upright", types.SimpleNamespace(Upright=Upright))
-    monkeypatch.setitem(readers.READERS, "make3d", "upright:Upright")
-    # Elsewhere a depth map has its image's size.
-    monkeypatch.setattr("kdepth.data.sample._check_size", lambda *_: None, raising=False)
-    image = np.zeros((*Upright.size, 3), np.uint8)
+def test_a_view_cuts_image_and_truth(tmp_path):
+    depth = np.repeat(np.linspace(60, 80, 55)[:, None], 305, 1)
+    write_make3d(tmp_path, "Test134", "Gridlaserdata", "math-p-1t0", depth)
+    image = np.zeros((2272, 1704, 3), np.uint8)
     image[710:1562] = 255
-    write_image(tmp_path / "0.png", image)
+    Image.fromarray(image).save(tmp_path / "Test134/img-math-p-1t0.jpg", quality=95)
     np.save(tmp_path / "a.npy", np.full((1, 85, 170), 66.0, np.float32))
     source = Source("make3d", tmp_path, "test")
     protocol = PROTOCOLS["make3d_centre"]
     (sample,) = source.samples(protocol, height=85, width=170, resize="area")
-    assert sample["image"].shape == (85, 170, 3) and sample["image"].min() > 0.999
+    assert sample["image"].shape == (85, 170, 3) and sample["image"].min() > 0.9
     assert sample["depth"].shape == (21, 305) and sample["camera"].height == 852
     system = systems.from_file("a", tmp_path / "a.npy", "depth", 1)
     fitted = work.fit_baselines(source, protocol)
@@ -105,5 +74,7 @@ def test_a_view_cuts_image_and_truth(tmp_path, monkeypatch):
     assert scores.pixels == [len(truth) * 305]
     assert scores.mean()["abs_rel"] == pytest.approx(np.mean(np.abs(66 - truth) / truth), rel=1e-5)
     assert scores.pictures[0].image.shape == (852, 1704, 3)
-    (picture,) = work.score(system, source, Protocol("p"), fitted, number=1, pictures=1).pictures
+    (picture,) = work.score(
+        system, source, PROTOCOLS["make3d"], fitted, number=1, pictures=1
+    ).pictures
     assert picture.image.shape == (2272, 1704, 3) and picture.truth.shape == (55, 305)

@@ -200,12 +200,7 @@ def define_data_flags(
             "The name of a split, or a file with a list of frames, or all.",
             flag_values=flags,
         )
-        absl_flags.DEFINE_multi_string(
-            "reader_option",
-            [],
-            "An option of the data set's reader as name=value; give it several times. They are listed below.",
-            flag_values=flags,
-        )
+        define_reader_option_flag(flags)
         absl_flags.DEFINE_enum(
             "on_bad_sample",
             "stop",
@@ -213,6 +208,16 @@ def define_data_flags(
             "A file that cannot be read: stop and name it, or skip, count and report it.",
             flag_values=flags,
         )
+
+
+def define_reader_option_flag(flags: absl_flags.FlagValues) -> None:
+    """Defines --reader_option; the help lists all readers' options."""
+    absl_flags.DEFINE_multi_string(
+        "reader_option",
+        [],
+        "An option of the data set's reader as name=value; give it several times. They are listed below.",
+        flag_values=flags,
+    )
 
 
 def define_run_flag(flags: absl_flags.FlagValues, help: str) -> None:

@@ -14,6 +14,7 @@ Example:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from absl import logging
 
 from kdepth.data import pose_files, sequences
 from kdepth.data.image import image_size, read_image, resize_image
+from kdepth.data.options import parse_options
 from kdepth.data.pose_files import Trajectory
 from kdepth.data.readers import READERS
 from kdepth.data.rgbd_writer import DEPTH_FACTOR, write_sequence
@@ -68,6 +70,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_string(
             "split", "test", "The name of a split or sequence, or a list file.", flag_values=flags
         )
+        cli.define_reader_option_flag(flags)
     with cli.group(flags, "time (for the form tum and --rgbd)"):
         absl_flags.DEFINE_float(
             "fps", 10.0, "Frames per second; the first is at 0 s.", flag_values=flags
@@ -110,6 +113,10 @@ def main(flags: absl_flags.FlagValues) -> int:
     found = _sequences(flags)
     times = [_times(flags, sequence) for sequence in found]
     cameras = [_camera(flags, sequence) for sequence in found]
+    if flags.rgbd and not all(camera and math.isfinite(camera.fx) for camera in cameras):
+        raise UserError(
+            "--rgbd needs the camera, which these pictures do not tell: --reader_option=fx=<pixels>"
+        )
     out = Path(flags.out)
     total = sum(len(sequence.images) for sequence in found) * (has_pose + flags.rgbd)
     with _bar(total) as bar:
@@ -143,6 +150,8 @@ def _check(flags: absl_flags.FlagValues) -> None:
         )
     if flags.intrinsics and not flags.input:
         raise UserError("--intrinsics is for --input; a data set knows its camera")
+    if flags.reader_option and flags.input:
+        raise UserError("--reader_option is for --dataset")
 
 
 def _check_depth(model: Any) -> None:
@@ -164,7 +173,8 @@ def _sequences(flags: absl_flags.FlagValues) -> list[sequences.Sequence]:
         from kdepth.data import synthetic
 
         data_dir = synthetic.ensure()
-    found = sequences.of_split(flags.dataset, data_dir, flags.split, motions=False)
+    options = parse_options(flags.dataset, flags.reader_option)
+    found = sequences.of_split(flags.dataset, data_dir, flags.split, motions=False, **options)
     if flags.times and len(found) > 1:
         raise UserError(
             f"--times is for one sequence, and --split={flags.split} has {len(found)}:"

@@ -93,6 +93,18 @@ def test_sequences_of_a_data_set_with_depth(model, tiny_video, tmp_run, capsys):
         assert f"Camera.fx: {float(sequence.camera.fx)!r}" in settings
 
 
+def test_own_pictures_with_the_cameras_numbers(model, frames, tmp_run, capsys):
+    own = ["--dataset=folder", "--data_dir=frames", "--split=all", "--rgbd"]
+    assert run(*own) == 2
+    assert "--reader_option=fx=<pixels>" in capsys.readouterr().err
+    assert not (tmp_run / "out").exists()
+    assert run(*own, "--reader_option=fx=30", "--reader_option=step=2") == 0
+    assert len(pose_files.read(tmp_run / "out/frames.txt")) == 3
+    assert "Camera.fx: 30.0" in (tmp_run / "out/frames/camera.yaml").read_text()
+    assert run(frames, "--reader_option=fx=30") == 2
+    assert "--reader_option is for --dataset" in capsys.readouterr().err
+
+
 def test_depth_alone_where_there_is_no_pose_network(model, frames, tmp_run, capsys):
     model(Stereo())
     assert run(frames) == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -43,6 +44,7 @@ def of_split(
     data_dir: str | os.PathLike[str] | None,
     split: str,
     motions: bool = True,
+    **reader_options: Any,
 ) -> list[Sequence]:
     """The sequences of a data set's split.
 
@@ -51,6 +53,7 @@ def of_split(
         data_dir: its folder.
         split: a name, or the path of a list file.
         motions: read the true motions too.
+        **reader_options: of the data set's reader.
 
     Returns:
         Sequences in the order of their first sample. A frame that is missing ends one; that is
@@ -61,7 +64,7 @@ def of_split(
     """
     keys = {"image", "sources", *(["T_sources_image"] if motions else [])}
     require_keys(dataset, keys, "a trajectory")
-    reader = open_reader(dataset, data_dir)
+    reader = open_reader(dataset, data_dir, **reader_options)
     # Every sequence's last frame has no next one, which is no event worth a line.
     level = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -123,5 +126,9 @@ def _chained(records: list[Record]) -> list[Sequence]:
 
 
 def _recording(chain: list[Record]) -> str:
-    """The drive's or sequence's name, with which records' names begin."""
-    return chain[0].name.split()[0]
+    """The drive's, sequence's or folder's name, with which records' names begin."""
+    name, image = chain[0].name, chain[0].image
+    if not name.endswith(image.name):
+        return name.split()[0]
+    # The user's own pictures are called by their paths.
+    return name[: -len(image.name)].strip("/").replace("/", "_") or image.parent.name

@@ -18,7 +18,14 @@ import numpy as np
 from absl import flags as absl_flags
 from absl import logging
 
-from kdepth.data import kitti_odometry, pose_files, sequences, splits
+from kdepth.data import (
+    kitti_odometry,
+    lasting_options,
+    parse_options,
+    pose_files,
+    sequences,
+    splits,
+)
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
 from kdepth.evaluation import egomotion, matching, odometry, odometry_cases, trajectories
@@ -29,7 +36,7 @@ NAME = "odometry"
 OWN_FLAGS = frozenset({"true_poses", "alignment", "max_time_difference"})
 _SHARED_FLAGS = frozenset(
     ["task", "run", "model", "predictions", "name", "dataset", "data_dir", "split", "results"]
-    + ["pictures", "flagfile"]
+    + ["reader_option", "pictures", "flagfile"]
 )
 _TEST_SPLITS = {"synthetic": "test", "kitti_odometry": "test"}
 _HEADERS = ("t_err %", "r_err deg/100m", "ATE m", "RPE m", "RPE deg")
@@ -129,7 +136,7 @@ def _truth_for(flags: absl_flags.FlagValues) -> tuple[Any, float]:
             " them: where are the true poses?"
         )
     if flags.true_poses:
-        unused = [name for name in ("data_dir", "split") if flags[name].value]
+        unused = [name for name in ("data_dir", "split", "reader_option") if flags[name].value]
         if unused:
             raise UserError(f"--{unused[0]} is for --dataset, but the truth is --true_poses")
         return Path(flags.true_poses), flags.max_time_difference
@@ -139,7 +146,9 @@ def _truth_for(flags: absl_flags.FlagValues) -> tuple[Any, float]:
 def _sequences(flags: absl_flags.FlagValues, info: Mapping[str, Any]) -> list[sequences.Sequence]:
     """The sequences of the data set, with true motions."""
     dataset, data_dir, split = _data(flags, info)
-    return sequences.of_split(dataset, data_dir, split)
+    known = info.get("reader_options", {}) if dataset == info.get("dataset") else {}
+    options = {**lasting_options(dataset, known), **parse_options(dataset, flags.reader_option)}
+    return sequences.of_split(dataset, data_dir, split, **options)
 
 
 def _data(flags: absl_flags.FlagValues, info: Mapping[str, Any]) -> tuple[str, Path, str]:

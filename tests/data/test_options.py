@@ -53,7 +53,7 @@ def test_an_evaluation_takes_over_what_is_not_about_training():
             "camera=grey",
             "kitti_raw has no option 'camera'; it has: depth, lidar_value",
         ),
-        ("kitti_stereo2015", "depth=x", "has no option 'depth'; it has: none"),
+        ("tum_rgbd", "depth=x", "has no option 'depth'; it has: none"),
         ("kitti_raw", "depth=lidar", "--reader_option=depth=lidar: must be one of auto, ground"),
         ("folder", "fx=wide", "--reader_option=fx=wide: must be a number"),
         ("folder", "fx=nan", "--reader_option=fx=nan: must be finite"),

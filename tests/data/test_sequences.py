@@ -22,6 +22,25 @@ def test_a_sequence_of_a_data_set(kitti_odometry, layout):
         np.testing.assert_allclose(motion, shift @ grey @ np.linalg.inv(shift), atol=1e-9)
 
 
+def test_a_readers_options(kitti_odometry, layout):
+    (found,) = sequences.of_split("kitti_odometry", kitti_odometry, "00", camera="grey")
+    assert {path.parent.name for path in found.images} == {"image_0"}
+    for frame, motion in enumerate(found.motions):
+        expected = np.linalg.inv(layout.motion(frame + 1)) @ layout.motion(frame)
+        np.testing.assert_allclose(motion, expected, atol=1e-9)
+
+
+def test_own_pictures_are_called_by_their_folders(tmp_path, layout):
+    """A name becomes that of a file, and pictures may have blanks in theirs."""
+    root = tmp_path / "own"
+    for folder in (".", "day one/left side", "night"):
+        for number in range(3):
+            layout.save(root / folder / f"shot {number}.png", layout.picture(number))
+    found = sequences.of_split("folder", root, "all", motions=False)
+    assert [sequence.name for sequence in found] == ["own", "day one_left side", "night"]
+    assert all(len(sequence.images) == 3 for sequence in found)
+
+
 def test_motions_are_needed_only_where_asked_for(kitti_odometry):
     (found,) = sequences.of_split("kitti_odometry", kitti_odometry, "09", motions=False)
     assert len(found.images) == 4 and found.motions is None

@@ -280,6 +280,8 @@ def test_mistakes_are_one_line(pair, run, tiny_video, tmp_run, capsys):
         (["--predictions=empty.txt", truth], "empty.txt: the poses file is empty"),
         (["--predictions=none.txt", truth], "none.txt: poses file missing"),
         (["--predictions=nothing", truth], "nothing: no pose files"),
+        ([*good, "--reader_option=camera=grey"], "--reader_option is for --dataset"),
+        ([f"--run={folder}", *data, "--reader_option=fx=3"], "synthetic has no option 'fx'"),
         (["--predictions=mine", truth], "--true_poses=true/10.txt: --predictions is a folder"),
         (["--predictions=mine", "--true_poses=nothing"], "nothing/10.txt: poses file missing"),
         (good[:1], "--true_poses=<pose file> or --dataset"),

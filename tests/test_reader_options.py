@@ -59,13 +59,13 @@ def test_from_the_flags_to_the_run_and_its_evaluation(rig, capsys):
     assert "other flags (reader_option was fx=40 baseline=0.25" in capsys.readouterr().err
 
     # Evaluation knows the run's camera; the scale of depth is said now.
-    evaluate = ["--run=runs/own", "--split=val", "--baseline_split=train"]
+    evaluate = ["--run=runs/own"]
     assert cli.call("evaluate", evaluate) == 2
     assert "depth_scale=1000" in capsys.readouterr().err
     assert cli.call("evaluate", [*evaluate, "--reader_option=depth_scale=1000"]) == 0
     row = read_rows(rig.parent / "runs/results.csv")[0]
     assert row["reader_options"] == "baseline=0.25 depth_scale=1000.0 fx=40.0"
-    assert row["images"] == "1"
+    assert (row["split"], row["baseline_data"], row["images"]) == ("val", "folder/train", "1")
 
 
 def test_what_a_protocol_sets_is_not_the_runs(tmp_run):

@@ -24,6 +24,7 @@ from kdepth.data.balance import evenly
 from kdepth.data.kinect import COLOUR_CAMERA, ColourImage, RegisteredDepth
 from kdepth.data.options import Option
 from kdepth.data.sample import Record
+from kdepth.data.times import nearest
 from kdepth.errors import UserError
 
 _FILE = re.compile(r"(?P<kind>[rd])-(?P<time>\d+\.\d+)-\d+\.(?P<suffix>p[pg]m)")
@@ -136,25 +137,11 @@ class NyuRaw:
         images, depths = (sorted(timed[kind]) for kind in "rd")
         if not images or not depths:
             return [], [scene / name for _, name in images]
-        nearest = nearest_times([time for time, _ in depths], [time for time, _ in images])
-        count = np.bincount(nearest, minlength=len(images))
+        chosen = nearest([time for time, _ in depths], [time for time, _ in images])
+        count = np.bincount(chosen, minlength=len(images))
         pairs = [
             (scene / images[image][1], scene / depth)
-            for image, (_, depth) in zip(nearest, depths)
+            for image, (_, depth) in zip(chosen, depths)
             if count[image] == 1
         ]
         return pairs, [scene / images[i][1] for i in np.flatnonzero(count > 1)]
-
-
-def nearest_times(times: list[float], among: list[float]) -> np.ndarray:
-    """Returns for each of `times` the index of the nearest of `among`; of two the earlier one.
-
-    Args:
-        times: seconds.
-        among: seconds, sorted, at least one.
-    """
-    wanted, known = np.asarray(times), np.asarray(among)
-    after = np.clip(np.searchsorted(known, wanted), 1, max(len(known) - 1, 1))
-    after = np.minimum(after, len(known) - 1)
-    before = np.maximum(after - 1, 0)
-    return np.where(wanted - known[before] <= known[after] - wanted, before, after)

@@ -20,11 +20,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from kdepth.data import frames, splits
+from kdepth.data import frames, pose_files, splits
 from kdepth.data.sample import DepthPng, Record
+from kdepth.data.times import nearest
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
-from kdepth.geometry.pose import from_parts, quaternion
 
 DEPTH_SCALE = 5000.0  # values in a metre
 MAX_DIFFERENCE = 0.02  # seconds between a picture and what belongs to it, as in associate.py
@@ -177,11 +177,11 @@ class TumRgbd:
     def _poses(self, sequence: str) -> dict[int, np.ndarray]:
         """Returns the pose (colour camera -> world, 4x4) of every picture that has one."""
         path = self._sequences[sequence] / "groundtruth.txt"
-        times, poses = read_trajectory(path)
+        truth = pose_files.read(path, "tum")
         pictures = self._pictures(sequence).times
-        nearest = _nearest(pictures, times)
-        close = np.abs(times[nearest] - pictures) < MAX_DIFFERENCE
-        return {int(i): poses[nearest[i]] for i in np.flatnonzero(close)}
+        chosen = nearest(pictures, truth.times)
+        close = np.abs(truth.times[chosen] - pictures) < MAX_DIFFERENCE
+        return {int(i): truth.poses[chosen[i]] for i in np.flatnonzero(close)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,32 +218,6 @@ def read_files(path: Path) -> TimedFiles:
     return TimedFiles(np.array([time for time, _ in timed]), dict(enumerate(f for _, f in timed)))
 
 
-def read_trajectory(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads `groundtruth.txt`.
-
-    Returns:
-        [N] times, seconds, ascending; [N, 4, 4] float64 poses camera -> world, metres.
-
-    Raises:
-        UserError: if the file is missing, empty or has a line that is no pose (named).
-    """
-    rows = []
-    for number, fields in _lines(path):
-        try:
-            row = np.array([float(field) for field in fields])
-        except ValueError:
-            row = np.array([])
-        # Quaternions are written with four decimals, so their length is 1 up to that.
-        if row.size != 8 or not np.isfinite(row).all() or abs(np.linalg.norm(row[4:]) - 1) > 1e-2:
-            raise UserError(
-                f"{path}, line {number}: expected `time tx ty tz qx qy qz qw` with a unit "
-                "quaternion; restore the file from the archive"
-            )
-        rows.append(row)
-    table = np.stack(rows)[np.argsort([row[0] for row in rows], kind="stable")]
-    return table[:, 0], from_parts(quaternion(table[:, 4:]), table[:, 1:4])
-
-
 def associate(
     first: np.ndarray, second: np.ndarray, max_difference: float = MAX_DIFFERENCE
 ) -> list[tuple[int, int]]:
@@ -273,14 +247,6 @@ def associate(
             free_second.remove(j)
             pairs.append((i, j))
     return sorted(pairs)
-
-
-def _nearest(times: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Returns for every time the index of the nearest one among ascending times."""
-    after = np.clip(np.searchsorted(among, times), 1, max(len(among) - 1, 1))
-    before = after - 1
-    after = np.minimum(after, len(among) - 1)
-    return np.where(times - among[before] <= among[after] - times, before, after)
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from kdepth.data.pose_files import Trajectory
+from kdepth.data.times import nearest
 from kdepth.errors import UserError
 
 MAX_TIME_DIFFERENCE = 0.02  # seconds; the TUM RGB-D benchmark's
@@ -40,7 +41,7 @@ def match(
         UserError: if the trajectories do not fit, or less than two poses have a partner.
     """
     if predicted.times is not None and truth.times is not None:
-        mine, partners = _nearest(predicted.times, truth.times, max_time_difference)
+        mine, partners = _partners(predicted.times, truth.times, max_time_difference)
         if len(mine) < 2:
             raise UserError(
                 f"{names[0]}: less than two of its times lie within {max_time_difference:g} s of one"
@@ -76,15 +77,11 @@ def match(
     return predicted.poses, truth.poses, partners
 
 
-def _nearest(
+def _partners(
     times: np.ndarray, candidates: np.ndarray, most: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places of times and of their nearest candidates, both increasing and without repeats."""
-    after = np.clip(np.searchsorted(candidates, times), 1, max(len(candidates) - 1, 1))
-    before = after - 1
-    after = np.minimum(after, len(candidates) - 1)
-    nearer = np.abs(candidates[after] - times) < np.abs(candidates[before] - times)
-    partner = np.where(nearer, after, before)
+    partner = nearest(times, candidates)
     difference = np.abs(candidates[partner] - times)
     # Of the times that share a candidate the nearest keeps it.
     order = np.lexsort((difference, partner))

@@ -25,9 +25,9 @@ IMAGE = frozenset({"image"})
 COUNT = 5
 
 
-def views() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def views(count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A wall, ever farther away, in MATLAB's shapes; the Kinect misses a corner of it."""
-    pairs = [wall(CAMERA, np.eye(4), 1.5 + 0.5 * i) for i in range(COUNT)]
+    pairs = [wall(CAMERA, np.eye(4), 1.5 + 0.5 * i) for i in range(count)]
     images = np.stack([picture for picture, _ in pairs], axis=-1)
     depths = np.stack([depth for _, depth in pairs], axis=-1).astype(np.float32)
     # A gradient tells rows from columns.
@@ -169,12 +169,12 @@ def test_without_h5py(written, monkeypatch):
 
 
 def test_other_variables_than_the_official_ones(tmp_path):
-    images, depths, raw = views()
+    images, depths, raw = views(2)
     cases = [
         ((images.astype(np.float64), depths, raw), "`images` is .* of float64, .* of uint8"),
-        ((images[:, :320], depths, raw), r"`images` is \(5, 3, 320, 480\) of uint8, and not"),
+        ((images[:, :320], depths, raw), r"`images` is \(2, 3, 320, 480\) of uint8, and not"),
         ((images, depths.astype(np.uint16), raw), "`depths` is .* of uint16, .* of float32"),
-        ((images, depths[..., :2], raw), "images and depths have different lengths"),
+        ((images, depths[..., :1], raw), "images and depths have different lengths"),
     ]
     for arrays, message in cases:
         write_nyu(tmp_path / FILE, *arrays)
@@ -188,20 +188,20 @@ def test_other_variables_than_the_official_ones(tmp_path):
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, 1e6])
 def test_impossible_depths(tmp_path, value):
-    images, depths, raw = views()
+    images, depths, raw = views(2)
     depths[100, 200, 0] = value
     write_nyu(tmp_path / FILE, images, depths, raw)
-    first, second, *_ = NyuLabelled(tmp_path).records("all", KEYS)
+    first, second = NyuLabelled(tmp_path).records("all", KEYS)
     with pytest.raises(UserError, match="`depths` has impossible depths in image 1"):
         load_sample(first, KEYS)
     load_sample(second, KEYS)
 
 
 def test_zeros_are_what_hdf5_makes_of_a_lost_block(tmp_path):
-    images, depths, raw = views()
+    images, depths, raw = views(2)
     images[..., 1] = 0
     write_nyu(tmp_path / FILE, images, depths, raw)
-    first, second, *_ = NyuLabelled(tmp_path).records("all", KEYS)
+    first, second = NyuLabelled(tmp_path).records("all", KEYS)
     load_sample(first, KEYS)
     with pytest.raises(UserError, match="`images` has only zeros at image 2"):
         load_sample(second, KEYS)

@@ -7,11 +7,9 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kdepth.data import kinect
-from kdepth.data.nyu_raw import NyuRaw, nearest_times
+from kdepth.data.nyu_raw import NyuRaw
 from kdepth.data.sample import load_sample, resize_sample
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
@@ -79,17 +77,6 @@ def test_pairs_are_nearest_in_time_and_shared_images_dropped(recordings, caplog)
     assert "1 samples without a depth map of their own" in caplog.text
     assert f"r-{START + 0.1:.6f}" in caplog.text
     assert len({record.name for record in records}) == 2
-
-
-@given(
-    st.lists(st.floats(0, 100), min_size=1, max_size=30),
-    st.lists(st.floats(0, 100), min_size=1, max_size=30),
-)
-def test_nearest_times(times, among):
-    among = sorted(among)
-    chosen = nearest_times(times, among)
-    for time, index in zip(times, chosen):
-        assert abs(among[index] - time) == min(abs(other - time) for other in among)
 
 
 def test_scenes_and_lists_of_scenes(recordings):

@@ -130,10 +130,9 @@ class Cityscapes:
             names = (_TAIL.sub("", name) for name in splits.read_names(path, _FORM))
             entries = [self._entry(name, path) for name in names]
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
-        found = [self._record(part, frame, keys, offsets, missing) for part, frame in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(
+            self._record(part, frame, keys, offsets, missing) for part, frame in entries
+        )
 
     def _frames_of(self, part: str) -> list[Frame]:
         kind, part = _folders("leftImg8bit", part)

@@ -150,12 +150,10 @@ class Folder:
         not matter.
         """
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
-        found = [
+        found = missing.complete(
             self._record(video, place, keys, offsets, missing)
             for video, place in self._chosen(split, missing)
-        ]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
+        )
         if "stereo" in keys and any(record.baseline is None for record in found):
             logging.warning(
                 "%s: the rig is not known, so disparities will not become metres; "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from kdepth.data import pose_files, splits
+from kdepth.data.sample import Record
 from kdepth.errors import UserError
 
 IMAGE_SUFFIXES = (
@@ -193,6 +194,19 @@ class Missing:
         """Notes what is odd but does no harm; the sample stays."""
         self._first.setdefault(kind, path)
         self._noted[kind] += 1
+
+    def complete(self, records: Iterable[Record | None]) -> list[Record]:
+        """Returns the samples that are whole, and reports what the others lack, as `report` does.
+
+        Args:
+            records: in the split's order; None where something is missing, which was noted here.
+
+        Raises:
+            UserError: if nothing is left.
+        """
+        found = [record for record in records if record is not None]
+        self.report(len(found))
+        return found
 
     def report(self, found: int) -> None:
         """Logs one line with all kinds.

@@ -119,10 +119,7 @@ class KittiOdometry:
                 entries += [splits.Entry(sequence, frame) for frame in sorted(images)]
         else:
             entries = frames.entries_of(split, [], self.root / "splits", list(named))
-        found = [self._record(entry, keys, offsets, missing) for entry in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(self._record(entry, keys, offsets, missing) for entry in entries)
 
     def _record(
         self,

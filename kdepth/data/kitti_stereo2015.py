@@ -101,10 +101,7 @@ class KittiStereo2015:
         else:
             entries = frames.entries_of(split, [], self.root / "splits", list(named))
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
-        found = [self._record(entry, keys, missing) for entry in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(self._record(entry, keys, missing) for entry in entries)
 
     def _record(
         self, entry: splits.Entry, keys: frozenset[str], missing: frames.Missing

@@ -141,10 +141,7 @@ class Make3D:
             names = splits.read_names(path, _FORM)
             entries = [(self._part_of(name), name.replace("img-", "", 1)) for name in names]
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
-        found = [self._record(part, name, keys, missing) for part, name in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(self._record(part, name, keys, missing) for part, name in entries)
 
     def _part_of(self, name: str) -> str:
         name = name.replace("img-", "", 1)

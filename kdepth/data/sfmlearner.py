@@ -89,10 +89,9 @@ class SfMLearner:
             entries = splits.read_fields(path, 2, _FORM)
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
         wanted = (0, *offsets) if "sources" in keys else (0,)
-        found = [self._record(folder, frame, wanted, missing) for folder, frame in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(
+            self._record(folder, frame, wanted, missing) for folder, frame in entries
+        )
 
     def _record(
         self, folder: str, frame: str, wanted: tuple[int, ...], missing: frames.Missing

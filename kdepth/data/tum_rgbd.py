@@ -91,10 +91,7 @@ class TumRgbd:
         else:
             entries = frames.entries_of(split, [], self.root / "splits", list(named))
         missing = frames.Missing(f"{self.name}, split {split}", self._on_missing)
-        found = [self._record(entry, keys, offsets, missing) for entry in entries]
-        found = [record for record in found if record is not None]
-        missing.report(len(found))
-        return found
+        return missing.complete(self._record(entry, keys, offsets, missing) for entry in entries)
 
     def _record(
         self,

@@ -237,7 +237,7 @@ def test_a_network_that_was_trained_on_other_data(dataset, protocol, request, ru
     written = request.getfixturevalue(dataset)
     flags = [flag for flag in written.flags if "baseline" not in flag]
     written = dataclasses.replace(written, flags=tuple(flags))
-    assert evaluate(written, dataset, protocol, run, "--pictures=1") == 0
+    assert evaluate(written, dataset, protocol, run, "--pictures=1", "--error_maps") == 0
     row, *baselines = read_rows(tmp_run / "runs/results.csv")
     assert "scaling=median" in row["protocol"] and row["dataset"] == dataset
     assert int(row["images"]) == len(written.depth) and row["paper"] == "sfmlearner"
@@ -245,6 +245,8 @@ def test_a_network_that_was_trained_on_other_data(dataset, protocol, request, ru
     assert {baseline["baseline_data"] for baseline in baselines} == {"kitti_raw/all"}
     with Image.open(tmp_run / "runs/tiny/images/evaluation.png") as picture:
         assert picture.width > 500
+    maps = list(tmp_run.glob("runs/tiny/evaluation/*_errors/*.png"))
+    assert len(maps) == len(written.depth)
 
 
 def test_what_is_missing_is_said(make3d, tum_rgbd, nyu_labelled, tmp_run, capsys):

@@ -16,7 +16,6 @@ import tests.quick_tensorflow  # noqa: F401
 # isort: split
 import keras
 import numpy as np
-import tensorflow as tf
 
 import kdepth
 from kdepth import backend
@@ -24,6 +23,7 @@ from kdepth.networks.weights import part_weights
 from kdepth.papers import paper_class
 from kdepth.papers.base import option_names
 from kdepth.training.loop import fit_stages, with_epochs
+from tests.grain import grainy
 
 ANY_PAPER = {"height": 128, "image_width": 128, "width": 0.05, "seed": 5}
 SMALL = {"height": 64, "image_width": 96, "width": 0.05, "seed": 5}
@@ -73,17 +73,6 @@ def train(variant, world, weights):
         f"{variant}/before": disparity,
         f"{variant}/after": model.predict_depth(images).values,
         **moved,
-    }
-
-
-def grainy(batch):
-    """Adds grain to the frames: where they are perfectly flat, masks that compare them hang on the last bit."""
-    seeds = {"image": 0, "sources": 1}
-    return {
-        name: value + tf.random.stateless_uniform(tf.shape(value), (seeds[name], 0), -0.02, 0.02)
-        if name in seeds
-        else value
-        for name, value in batch.items()
     }
 
 

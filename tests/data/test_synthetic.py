@@ -229,7 +229,7 @@ def test_train_and_test_are_different_streets(world):
 
 
 def test_moving_cars_leave_stereo_exact(tmp_path):
-    still = WorldSettings(train_drives=3, test_drives=1, frames=3, height=64, width=208)
+    still = WorldSettings(train_drives=2, test_drives=1, frames=3, height=48, width=156)
     moving = WorldSettings(**{**vars(still), "moving": True})
     pictures = {}
     for settings in (still, moving):

@@ -240,7 +240,8 @@ class _Position:
 
     def __init__(self, count: int, batch_size: int, steps: int, seed: int, model: Any) -> None:
         self._count, self._batch_size, self._steps = count, batch_size, steps
-        self._seed, self._model = seed, model
+        self._seed = seed
+        self._model = _weakly(model)
         self._epoch = -1
 
     def one_epoch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -250,21 +251,16 @@ class _Position:
         same, so that Keras knows it before it starts (it would run its train function once too
         often to find the end).
         """
-        if getattr(self._model, "step", None) is None:
+        model = self._model()
+        if getattr(model, "step", None) is None:
             self._epoch += 1
             epoch, first = self._epoch, 0
         else:
-            epoch, first = divmod(self._finished_steps(), self._steps)
+            epoch, first = divmod(_finished_steps(model), self._steps)
         rest = self._batches(epoch, first, self._steps)
         if not first:
             return rest
         return tuple(np.concatenate(p) for p in zip(rest, self._batches(epoch + 1, 0, first)))
-
-    def _finished_steps(self) -> int:
-        try:
-            return int(np.asarray(self._model.step))
-        except (TypeError, AttributeError):  # on JAX, variables hold no value during an epoch
-            return int(self._model.epoch_start_step)
 
     def _batches(self, epoch: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         indices = order.permutation(self._count, self._seed, epoch)
@@ -274,6 +270,21 @@ class _Position:
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns all indices in order, and seeds that nothing uses."""
         return np.arange(self._count), np.zeros((self._count, 2), np.int64)
+
+
+def _weakly(model: Any) -> Callable[[], Any]:
+    """TensorFlow never forgets a Python function that a dataset calls; it must not keep the model."""
+    try:
+        return weakref.ref(model)
+    except TypeError:  # None, and what has no weak references
+        return lambda: model
+
+
+def _finished_steps(model: Any) -> int:
+    try:
+        return int(np.asarray(model.step))
+    except (TypeError, AttributeError):  # on JAX, variables hold no value during an epoch
+        return int(model.epoch_start_step)
 
 
 def _dataset(

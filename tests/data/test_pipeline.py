@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import subprocess
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import kdepth
 from kdepth import data
 from kdepth.data import augment, order
 from kdepth.data.image import read_image, resize_image
@@ -287,6 +290,19 @@ def test_nothing_readable_at_all(kitti_raw, layout):
     dataset = load(kitti_raw, stub_model(), on_bad_sample="skip")
     with pytest.raises(UserError, match="none of the 8 samples can be read"), data.user_errors():
         arrays(dataset)
+
+
+def test_a_model_that_was_trained_is_forgotten(tiny_world):
+    """TensorFlow keeps the Python functions of every dataset; they must not keep the model."""
+    model = kdepth.create("garg", height=64, image_width=96, width=0.05)
+    data = kdepth.data.load(
+        "synthetic", data_dir=tiny_world, split="train", model=model, batch_size=2, seed=0
+    )
+    next(iter(data))
+    alive = weakref.ref(model)
+    del model, data
+    gc.collect()
+    assert alive() is None
 
 
 def test_two_replicas_share_the_batch_of_one(kitti_raw, two_replicas):

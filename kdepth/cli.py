@@ -34,6 +34,7 @@ from kdepth.errors import UserError
 
 COMMANDS = (
     "synthesize",
+    "doctor",
     "prepare",
     "train",
     "evaluate",

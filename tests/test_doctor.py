@@ -248,3 +248,11 @@ def test_bad_flags(good, capsys, flag, message):
     assert doctor(good, flag) == 2
     captured = capsys.readouterr()
     assert message in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_swapped_real_pairs(realdata, tmp_path):
+    sequence = realdata / "kitti_odometry/sequences/06"
+    for side, camera in (("left", "image_1"), ("right", "image_0")):
+        shutil.copytree(sequence / camera, tmp_path / side)
+    report = examine("folder", str(tmp_path), "all", 6, fx=707.1, baseline=0.54)
+    assert [finding.name for finding in report.findings] == ["stereo is swapped"]

@@ -11,7 +11,7 @@ Example:
       --dataset=kitti_raw --data_dir=kitti --protocol=eigen_garg_50
   python -m kdepth.evaluate --predictions=other.npy --quantity=depth
       --dataset=kitti_raw --data_dir=kitti --protocol=eigen
-  python -m kdepth.evaluate --task=odometry --predictions=mine/10.txt --ground_truth=poses/10.txt
+  python -m kdepth.evaluate --task=odometry --predictions=mine/10.txt --true_poses=poses/10.txt
   python -m kdepth.evaluate
       --compare=runs/garg/evaluation/eigen.csv,runs/monodepth/evaluation/eigen.csv
 """

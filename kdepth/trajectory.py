@@ -25,6 +25,7 @@ from absl import logging
 from kdepth.data import pose_files, sequences
 from kdepth.data.image import image_size, read_image, resize_image
 from kdepth.data.pose_files import Trajectory
+from kdepth.data.readers import READERS
 from kdepth.data.rgbd_writer import DEPTH_FACTOR, write_sequence
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
@@ -59,7 +60,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_enum(
             "dataset",
             None,
-            list(cli.DATASETS),
+            list(READERS),
             "The data set whose sequences are predicted.",
             flag_values=flags,
         )

@@ -253,7 +253,12 @@ class Folder:
                 missing.tolerated("measured depth", picture)
                 return None
             depth = depth_source(path, self._scale)
-        camera, baseline = self._camera(video, picture, keys)
+        try:
+            size = image_size(picture)
+        except UserError as error:
+            missing.unreadable(picture, error)
+            return None
+        camera, baseline = self._camera(video, picture, size, keys)
         return Record(
             name=self._name_of(video, picture),
             image=picture,
@@ -266,17 +271,17 @@ class Folder:
         )
 
     def _camera(
-        self, video: Sequence, picture: Path, keys: frozenset[str]
+        self, video: Sequence, picture: Path, size: tuple[int, int], keys: frozenset[str]
     ) -> tuple[Camera, float | None]:
         """Returns a picture's camera and its rig's baseline, as far as they are known or needed."""
-        width, height = image_size(picture)
+        width, height = size
         intrinsics = self._given or self._in_file(video) or exif_intrinsics(picture)
         if intrinsics is None:
             if keys & _NEEDS_CAMERA:
                 raise UserError(
                     f"{picture}: its camera is not known; pass --reader_option=fx=<pixels> (and "
                     f"fy, cx, cy), or put a file {' or '.join(INTRINSICS_FILES)} into its folder "
-                    "or above it (docs/data.md), or use photos whose EXIF has the focal length"
+                    "or above it (docs/own_data.md), or use photos whose EXIF has the focal length"
                 )
             # Nothing that was asked for depends on it, and what did would come out as NaN.
             return Camera(math.nan, math.nan, math.nan, math.nan, width, height), None

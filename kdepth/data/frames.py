@@ -179,6 +179,16 @@ class Missing:
         self._first.setdefault(kind, path)
         self._counts[kind] += 1
 
+    def unreadable(self, path: Path, error: UserError) -> None:
+        """Notes a file that had to be read for the list and cannot be: as a missing image.
+
+        Raises:
+            UserError: `error`, unless such samples are to be skipped.
+        """
+        if self._stop:
+            raise error
+        self.tolerated("a readable file", path)
+
     def noted(self, kind: str, path: Path | str) -> None:
         """Notes what is odd but does no harm; the sample stays."""
         self._first.setdefault(kind, path)

@@ -13,6 +13,7 @@ from typing import ClassVar
 from kdepth.data import frames, splits
 from kdepth.data.image import image_size
 from kdepth.data.kitti_calibration import Calibration, baseline_of, camera_of
+from kdepth.data.options import Option
 from kdepth.data.sample import DisparityPng, Record
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
@@ -49,6 +50,15 @@ class KittiStereo2015:
     name: ClassVar[str] = "kitti_stereo2015"
     keys: ClassVar[frozenset[str]] = frozenset(
         ["image", "stereo", "intrinsics", "stereo_intrinsics", "baseline", "depth", "index"]
+    )
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "rig",
+            "Focal length and baseline from the calibration, or from the image's width and 0.54 m, as "
+            "in monodepth's evaluation.",
+            "calibrated",
+            choices=RIGS,
+        ),
     )
 
     def __init__(

@@ -114,8 +114,14 @@ class ScDepth:
             missing.image(self.root / scene / "*")
             return []
         intrinsics = self._intrinsics(scene)
-        width, height = image_size(pictures[0])
-        camera = intrinsics.camera(width, height)
+        for picture in pictures:
+            try:
+                camera = intrinsics.camera(*image_size(picture))
+                break
+            except UserError as error:  # skipped like any other when it is loaded
+                unreadable = error
+        else:
+            raise unreadable
         by_place = dict(enumerate(pictures))
         steps = [offset * self._skip for offset in offsets]
         found = []

@@ -69,6 +69,8 @@ def of_split(
         records = reader.records(split, frozenset(keys), (1,))
     finally:
         logging.set_verbosity(level)
+    if not all(isinstance(record.image, Path) for record in records):
+        raise UserError(f"{dataset}: frames that are parts of files make no sequence yet")
     return _chained(records)
 
 

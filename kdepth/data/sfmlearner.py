@@ -101,8 +101,12 @@ class SfMLearner:
         if picture is None:
             missing.image(self.root / folder / frame)
             return None
-        intrinsics = read_intrinsics(self.root / folder / f"{frame}{_CAMERA}")
-        width, height = image_size(picture)
+        try:
+            intrinsics = read_intrinsics(self.root / folder / f"{frame}{_CAMERA}")
+            width, height = image_size(picture)
+        except UserError as error:
+            missing.unreadable(picture, error)
+            return None
         count = self._count or _nearest_odd(width / (2 * max(intrinsics.cx, 0.5)))
         middle = count // 2
         if width % count:

@@ -7,6 +7,7 @@ read like any folder of pictures from then on.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from kdepth.files import atomic_path, cache_dir
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".mts")
 _BESIDE = (".json", ".txt")  # <video>.json is the file of its intrinsics
+_BROKEN = "broken.txt"  # among decoded frames: why there are no more of them
 _LOG_EVERY = 1000  # frames
 
 
@@ -90,6 +92,7 @@ class Video(Folder):
     def _name_of(self, video: Sequence, picture: Path) -> str:
         return f"{video.name}/{picture.name}"
 
+    @functools.cache  # noqa: B019 (a reader lives as long as its process needs it)
     def _in_file(self, video: Sequence) -> Intrinsics | None:
         for suffix in _BESIDE:
             if video.folder.with_suffix(suffix).is_file():
@@ -107,6 +110,11 @@ class Video(Folder):
             with atomic_path(folder) as temporary:
                 temporary.mkdir()
                 self._decode(path, temporary)
+        if (folder / _BROKEN).is_file():
+            reason = (folder / _BROKEN).read_text(encoding="utf-8")
+            if self._on_missing == "stop":
+                raise UserError(reason)
+            logging.warning("%s; its frames up to there are used", reason)
         return folder
 
     def _decode(self, path: Path, folder: Path) -> None:
@@ -122,7 +130,7 @@ class Video(Folder):
         except UserError as error:
             if not written or self._on_missing == "stop":
                 raise
-            logging.warning("%s; its first %d frames are used", error, written)
+            (folder / _BROKEN).write_text(str(error), encoding="utf-8")
         if not written:
             raise UserError(f"{path}: holds no frames; see --data_dir")
 

@@ -110,7 +110,7 @@ def _truth(
     if isinstance(truths, Path):
         if many and not truths.is_dir():
             raise UserError(
-                f"--ground_truth={truths}: --predictions is a folder of pose files, so this must be"
+                f"--true_poses={truths}: --predictions is a folder of pose files, so this must be"
                 " one, too"
             )
         source = truths / file.name if truths.is_dir() else truths

@@ -26,7 +26,7 @@ from kdepth.evaluation.odometry_cases import Case
 from kdepth.files import atomic_path
 
 NAME = "odometry"
-OWN_FLAGS = frozenset({"ground_truth", "alignment", "max_time_difference"})
+OWN_FLAGS = frozenset({"true_poses", "alignment", "max_time_difference"})
 _SHARED_FLAGS = frozenset(
     ["task", "run", "model", "predictions", "name", "dataset", "data_dir", "split", "results"]
     + ["pictures", "flagfile"]
@@ -38,7 +38,7 @@ _HEADERS = ("t_err %", "r_err deg/100m", "ATE m", "RPE m", "RPE deg")
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags that only this task has."""
     absl_flags.DEFINE_string(
-        "ground_truth",
+        "true_poses",
         None,
         "True poses for the pose file in --predictions, or a folder of them for a folder: KITTI "
         "(12 numbers a row), indexed (frame and 12 numbers) or TUM (time tx ty tz qx qy qz qw). "
@@ -123,16 +123,16 @@ def main(
 
 def _truth_for(flags: absl_flags.FlagValues) -> tuple[Any, float]:
     """Where the truth of pose files is, and how far apart times may be."""
-    if bool(flags.ground_truth) == bool(flags.dataset):
+    if bool(flags.true_poses) == bool(flags.dataset):
         raise UserError(
-            "--task=odometry with --predictions needs --ground_truth=<pose file> or --dataset, one of"
+            "--task=odometry with --predictions needs --true_poses=<pose file> or --dataset, one of"
             " them: where are the true poses?"
         )
-    if flags.ground_truth:
+    if flags.true_poses:
         unused = [name for name in ("data_dir", "split") if flags[name].value]
         if unused:
-            raise UserError(f"--{unused[0]} is for --dataset, but the truth is --ground_truth")
-        return Path(flags.ground_truth), flags.max_time_difference
+            raise UserError(f"--{unused[0]} is for --dataset, but the truth is --true_poses")
+        return Path(flags.true_poses), flags.max_time_difference
     return _sequences(flags, {}), flags.max_time_difference
 
 
@@ -165,8 +165,8 @@ def _predict(
     flags: absl_flags.FlagValues, info: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> tuple[list[Case], dict[str, Any]]:
     """The cases of a run or an exported network, and its facts for the table."""
-    if flags.ground_truth:
-        raise UserError("--ground_truth is for --predictions; a network is scored on --dataset")
+    if flags.true_poses:
+        raise UserError("--true_poses is for --predictions; a network is scored on --dataset")
     found = _sequences(flags, info)
     network = egomotion.open_network(flags.run, flags.model)
     for sequence in found:
@@ -230,8 +230,8 @@ def _common(flags: absl_flags.FlagValues, info: Mapping[str, Any]) -> dict[str, 
     """What all rows share."""
     from kdepth.evaluation import record
 
-    if flags.ground_truth:
-        data = {"dataset": "pose files", "data_dir": Path(flags.ground_truth).resolve().name}
+    if flags.true_poses:
+        data = {"dataset": "pose files", "data_dir": Path(flags.true_poses).resolve().name}
     else:
         dataset, data_dir, _ = _data(flags, info)
         data = {"dataset": dataset, "data_dir": data_dir.resolve().name}

@@ -349,6 +349,14 @@ def test_a_focal_length_of_another_size(video):
         Folder(video, fx=0.8).records("all", VIDEO)
 
 
+def test_pictures_that_are_none(video, caplog):
+    (video / "frame0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="frame0.png: "):
+        Folder(video).records("all", IMAGE)
+    assert len(Folder(video, on_missing="skip").records("all", IMAGE)) == 11
+    assert "1 samples without a readable file" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["left/000.png", "right/000.png", "camera.json"])
 def test_damaged_files(pairs, name):
     fuzz("folder", pairs, name, RIG, has_check_sums=name.endswith("png"))

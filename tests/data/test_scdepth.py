@@ -166,6 +166,18 @@ def test_depth_of_another_size(prepared):
         load_sample(record, DEPTH)
 
 
+def test_an_unreadable_first_picture_is_its_own_problem(prepared):
+    (prepared / "drive_0005_sync_02/000000.jpg").write_bytes(b"rubbish")
+    records = ScDepth(prepared).records("val", DEPTH)
+    assert records[0].camera.width == 60
+    with pytest.raises(UserError, match="000000.jpg"):
+        load_sample(records[0], DEPTH)
+    for picture in (prepared / "drive_0005_sync_02").glob("*.jpg"):
+        picture.write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="jpg: truncated, corrupt or not an image"):
+        ScDepth(prepared).records("val", DEPTH)
+
+
 def test_a_scene_that_is_not_there(prepared):
     (prepared / "train.txt").write_text("drive_0001_sync_02\nnowhere\n")
     with pytest.raises(UserError, match=r"nowhere/\*: listed in scdepth, split train"):

@@ -151,6 +151,15 @@ def test_missing_pictures(prepared, caplog):
     assert "1 samples without images" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["0000000001.jpg", "0000000001_cam.txt"])
+def test_unreadable_files_are_skipped_if_asked(prepared, caplog, name):
+    (prepared / "2011_09_26_drive_0001_sync_02" / name).write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=name):
+        SfMLearner(prepared).records("train", KEYS)
+    assert len(SfMLearner(prepared, on_missing="skip").records("train", KEYS)) == 3
+    assert "1 samples without a readable file" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

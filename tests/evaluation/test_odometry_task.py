@@ -42,7 +42,7 @@ def pair(tmp_run, golden):
                 chosen = np.arange(len(poses))[kept if folder == "mine" else slice(None)]
                 trajectory = Trajectory(poses[chosen], chosen, chosen / 10)
                 pose_files.write(tmp_run / folder / "10.txt", trajectory, form)
-        return ["--predictions=mine/10.txt", "--ground_truth=true/10.txt"]
+        return ["--predictions=mine/10.txt", "--true_poses=true/10.txt"]
 
     return write
 
@@ -125,7 +125,7 @@ def test_folders_of_sequences(pair, tmp_run):
     for folder in ("mine", "true"):
         poses = pose_files.read(tmp_run / folder / "10.txt").poses
         pose_files.write(tmp_run / folder / "10b.txt", Trajectory(poses[:50]))
-    assert evaluate("--predictions=mine", "--ground_truth=true", "--alignment=6dof") == 0
+    assert evaluate("--predictions=mine", "--true_poses=true", "--alignment=6dof") == 0
     rows = [row for row in read_rows(RESULTS) if row["protocol"] == "odometry_6dof"]
     assert [(row["system"], row["split"], row["images"]) for row in rows] == [
         ("mine", "10", "1201"),
@@ -269,7 +269,7 @@ def test_mistakes_are_one_line(pair, run, tiny_video, tmp_run, capsys):
         (tmp_run / f"{name}.txt").write_text(text)
     (tmp_run / "nothing").mkdir()
     (tmp_run / "foreign.csv").write_text("a,b\n1,2\n")
-    truth = "--ground_truth=true/10.txt"
+    truth = "--true_poses=true/10.txt"
     data = ["--dataset=synthetic", f"--data_dir={tiny_video}"]
     for arguments, words in (
         ([], "give one of --run"),
@@ -280,10 +280,10 @@ def test_mistakes_are_one_line(pair, run, tiny_video, tmp_run, capsys):
         (["--predictions=empty.txt", truth], "empty.txt: the poses file is empty"),
         (["--predictions=none.txt", truth], "none.txt: poses file missing"),
         (["--predictions=nothing", truth], "nothing: no pose files"),
-        (["--predictions=mine", truth], "--ground_truth=true/10.txt: --predictions is a folder"),
-        (["--predictions=mine", "--ground_truth=nothing"], "nothing/10.txt: poses file missing"),
-        (good[:1], "--ground_truth=<pose file> or --dataset"),
-        ([*good, *data], "--ground_truth=<pose file> or --dataset"),
+        (["--predictions=mine", truth], "--true_poses=true/10.txt: --predictions is a folder"),
+        (["--predictions=mine", "--true_poses=nothing"], "nothing/10.txt: poses file missing"),
+        (good[:1], "--true_poses=<pose file> or --dataset"),
+        ([*good, *data], "--true_poses=<pose file> or --dataset"),
         ([*good, "--split=test"], "--split is for --dataset"),
         ([good[0], *data], "has 1201 poses, but sequence"),
         (["--predictions=mine", *data], "there is no sequence '10' in the split"),
@@ -292,7 +292,7 @@ def test_mistakes_are_one_line(pair, run, tiny_video, tmp_run, capsys):
         ([*good, "--alignment=5dof"], "--alignment=5dof"),
         ([*good, "--crop=garg"], "--crop is for --task=depth"),
         ([*good, "--results=foreign.csv"], "not a results table"),
-        ([f"--run={folder}", truth], "--ground_truth is for --predictions"),
+        ([f"--run={folder}", truth], "--true_poses is for --predictions"),
         (["--run=runs/none"], "runs/none"),
         (["--model=none.tflite", *data], "none.tflite"),
     ):

@@ -59,7 +59,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             "encoding",
             Settings.encoding,
             list(ENCODINGS),
-            "Of pictures: png loses nothing, jpeg is a third of the size.",
+            "Of pictures: png loses nothing, jpeg has two fifths of the size.",
             flag_values=flags,
         )
         absl_flags.DEFINE_integer("quality", Settings.quality, "Of jpeg.", flag_values=flags)

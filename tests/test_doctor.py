@@ -135,6 +135,13 @@ def test_both_views_are_one(own, capsys):
     only(own, capsys, "stereo", "problem", "in 5 of 5 sampled pairs", "same picture")
 
 
+def test_a_distance_of_the_cameras_that_nobody_says(own, capsys):
+    values = json.loads((own / "intrinsics.json").read_text())
+    del values["baseline"]
+    (own / "intrinsics.json").write_text(json.dumps(values))
+    only(own, capsys, "stereo", "problem", "distance of the cameras", "baseline=<metres>")
+
+
 def test_duplicated_frames(own, capsys):
     for side in ("left", "right"):
         shutil.copy(own / side / "002.png", own / side / "003.png")

@@ -265,6 +265,15 @@ def _stereo(views: Sequence[Seen]) -> Iterable[Finding]:
             f"in {same} of {len(views)} sampled pairs both views are the same picture",
             "give the right camera's pictures",
         )
+    unknown = [v.record for v in views if v.record.baseline is None and v.record.camera.fx > 0]
+    if unknown:
+        yield Finding(
+            "stereo",
+            True,
+            f"the distance of the cameras of {unknown[0].name} is not known",
+            "pass --reader_option=baseline=<metres>, or write `baseline` into the JSON file of "
+            "intrinsics",
+        )
     if not across:
         return
     offset = float(np.median(np.abs(np.concatenate(vertical))))

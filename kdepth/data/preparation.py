@@ -137,7 +137,8 @@ class Preparation:
             return None
         if index is None or index.get("items") != self._names_sum(number):
             return None
-        return index["entries"] if index.get("checksum") == zlib.crc32(data) else None
+        entries = index.get("entries")
+        return entries if _fits(entries, data, len(self.shards[number])) else None
 
     def write_shard(self, number: int) -> list[Any]:
         """Writes a shard and its index.
@@ -150,7 +151,7 @@ class Preparation:
             OSError: if writing fails.
         """
         entries: list[Any] = []
-        offset = checksum = 0
+        offset = 0
         self._index_path(number).unlink(missing_ok=True)
         with atomic_path(prepared.shard_path(self.out, number)) as path, open(path, "wb") as file:
             for item in self.shards[number]:
@@ -163,9 +164,8 @@ class Preparation:
                     continue
                 file.write(record)
                 entries.append([offset, len(record), zlib.crc32(record)])
-                checksum = zlib.crc32(record, checksum)
                 offset += len(record)
-        index = {"items": self._names_sum(number), "checksum": checksum, "entries": entries}
+        index = {"items": self._names_sum(number), "entries": entries}
         prepared.write_json(self._index_path(number), index)
         return entries
 
@@ -352,6 +352,24 @@ def _check_out(out: Path, settings: Settings) -> None:
             f"{out}: was prepared with --{name}={held.get(name)}, now {wanted[name]}; give another "
             "--out, or remove that folder"
         )
+
+
+def _fits(entries: Any, data: bytes, count: int) -> bool:
+    """Whether an index describes a shard: its records follow each other and have these sums."""
+    if not isinstance(entries, list) or len(entries) != count:
+        return False
+    offset = 0
+    for entry in entries:
+        if isinstance(entry, str):
+            continue
+        if not isinstance(entry, list) or len(entry) != 3 or entry[0] != offset:
+            return False
+        if not isinstance(entry[1], int) or entry[1] < 1:
+            return False
+        if zlib.crc32(data[offset : offset + entry[1]]) != entry[2]:
+            return False
+        offset += entry[1]
+    return offset == len(data)
 
 
 def _items_of(sample: dict[str, Any]) -> list[int]:

@@ -110,7 +110,7 @@ def encode_image(image: np.ndarray, encoding: str, quality: int) -> bytes:
         quality: of JPEG, 1 to 100.
     """
     stream = io.BytesIO()
-    # PNG's quickest level: twice as fast as the default for a tenth more bytes.
+    # PNG's quickest level: 1.7 times as fast as the default for a twentieth more bytes.
     options = {"compress_level": 1} if encoding == "png" else {"quality": quality, "subsampling": 0}
     Image.fromarray(image).save(stream, encoding, **options)
     return stream.getvalue()

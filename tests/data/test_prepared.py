@@ -261,6 +261,22 @@ def test_the_same_call_mends_what_is_damaged(kitti_raw, out):
     (out / "00002.json").write_text("{")
     prepare(settings(kitti_raw), out)
     assert files(out) == before
+    index = json.loads((out / "00001.json").read_text())
+    for entries in ([], index["entries"][1:] + [[0, 1, 2]], [7] * len(index["entries"]), None):
+        (out / "00001.json").write_text(json.dumps({**index, "entries": entries}))
+        prepare(settings(kitti_raw), out)
+        assert files(out) == before
+
+
+def test_pictures_that_came_later_are_prepared_too(kitti_raw, tmp_path, layout):
+    pairs = settings(kitti_raw, keys=("image", "stereo"))
+    assert len(prepare(pairs, tmp_path / "o")["samples"]) == 8
+    for camera in (2, 3):
+        path = f"{layout.date}/{layout.drive}/image_0{camera}/data/0000000008.png"
+        layout.save(kitti_raw / path, layout.picture(camera))
+    assert len(prepare(pairs, tmp_path / "o")["samples"]) == 9
+    prepare(pairs, tmp_path / "at_once")
+    assert files(tmp_path / "o") == files(tmp_path / "at_once")
 
 
 # --- interruption ---

@@ -32,7 +32,17 @@ from kdepth import flagfile, quiet
 from kdepth.data.readers import READERS
 from kdepth.errors import UserError
 
-COMMANDS = ("synthesize", "train", "evaluate", "predict", "trajectory", "export", "results")
+COMMANDS = (
+    "synthesize",
+    "doctor",
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "trajectory",
+    "export",
+    "results",
+)
 
 _LONGEST_CHOICE = 80  # characters of a flag's values that still fit on its line of the help
 OK, FAILURE, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141

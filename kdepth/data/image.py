@@ -46,7 +46,23 @@ def read_image(path: PathLike) -> np.ndarray:
         UserError: if the file is missing, truncated, corrupt or not a picture; the message names
             it.
     """
-    picture = _open_picture(path)
+    return decode_image(_read_bytes(path), path)
+
+
+def decode_image(data: bytes, name: object) -> np.ndarray:
+    """Reads a picture that is in memory; as `read_image`.
+
+    Args:
+        data: the bytes of a picture file.
+        name: where they come from, for messages.
+
+    Returns:
+        [H, W, 3] uint8.
+
+    Raises:
+        UserError: if they are truncated, corrupt or no picture.
+    """
+    picture = _open_picture(data, name)
     if picture.mode.startswith("I"):
         values = np.clip(np.asarray(picture), 0, 65535)
         grey = np.round(values * (255.0 / 65535.0)).astype(np.uint8)
@@ -86,7 +102,7 @@ def read_depth_png(path: PathLike, scale: float = DEPTH_SCALE) -> np.ndarray:
         UserError: if the file is missing, truncated, corrupt or not a 16-bit grey PNG; the message
             names it.
     """
-    picture = _open_picture(path)
+    picture = _open_picture(_read_bytes(path), path)
     if not picture.mode.startswith("I"):
         raise UserError(
             f"{path}: a depth map must be a 16-bit grey PNG ({scale:g} * metres), not an image of "
@@ -197,13 +213,16 @@ def _pillow_resize(
     return np.stack(resized, axis=-1).reshape(height, width, *image.shape[2:])
 
 
-def _open_picture(path: PathLike) -> Image.Image:
+def _read_bytes(path: PathLike) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _open_picture(data: bytes, name: object) -> Image.Image:
     try:
         _check_whole(data)
         picture = Image.open(io.BytesIO(data))
@@ -211,10 +230,10 @@ def _open_picture(path: PathLike) -> Image.Image:
         ImageOps.exif_transpose(picture, in_place=True)
         return picture
     except Exception as error:  # a decoder may fail in any way on damaged bytes
-        raise _bad_image(path, error) from None
+        raise _bad_image(name, error) from None
 
 
-def _bad_image(path: PathLike, error: Exception) -> UserError:
+def _bad_image(path: object, error: Exception) -> UserError:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = "not a picture in a known format"

@@ -26,6 +26,7 @@ READERS: Mapping[str, str] = {
     "nyu_raw": "kdepth.data.nyu_raw:NyuRaw",
     "folder": "kdepth.data.folder:Folder",
     "video": "kdepth.data.video:Video",
+    "prepared": "kdepth.data.prepared:Prepared",
 }
 
 

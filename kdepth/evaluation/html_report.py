@@ -23,7 +23,7 @@ from kdepth.evaluation.odometry_task import NAME as ODOMETRY
 from kdepth.evaluation.table import is_baseline
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto;
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1500px; margin: 2em auto;
   padding: 0 1em; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block;
   overflow-x: auto; }

@@ -1,13 +1,14 @@
-"""Trains a paper from a config, and goes on where it stopped when it is called again with the same flags.
+r"""Trains a paper from a config, and goes on where it stopped when it is called again with the same flags.
 
 The run's folder then holds the resolved flags, the weights, checkpoints for an exact resume, a log
 with a row an epoch and TensorBoard's files. Ctrl-C stops cleanly; the same command goes on.
 
 Example:
   python -m kdepth.train --flagfile=configs/garg.cfg
-  python -m kdepth.train --flagfile=configs/garg_kitti.cfg --data_dir=/data/kitti
-  --run=runs/garg_kitti python -m kdepth.train --flagfile=configs/garg.cfg --option=gradient=exact
-  --run=runs/garg_exact
+  python -m kdepth.train --flagfile=configs/garg_kitti.cfg --data_dir=/data/kitti --dry_run
+  python -m kdepth.train --flagfile=configs/garg_kitti.cfg --data_dir=/data/kitti \
+      --run=runs/garg_kitti
+  python -m kdepth.train --flagfile=configs/garg.cfg --option=gradient=exact --run=runs/garg_exact
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _FREE_FLAGS = frozenset(
         "tensorboard",
         "cache",
         "stop_after",
+        "dry_run",
     ]
 )
 _PICTURES = 4
@@ -144,6 +146,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         )
         define("boolean", "tensorboard", True, "Write TensorBoard's files.")
         define("integer", "stop_after", None, "Stop cleanly after this global step (resumable).")
+        define(
+            "boolean",
+            "dry_run",
+            False,
+            "Try flags and data with one batch and one step of the last stage; write nothing.",
+        )
 
 
 def main(flags: absl_flags.FlagValues) -> int:
@@ -160,7 +168,7 @@ def main(flags: absl_flags.FlagValues) -> int:
         return cli.OK
     options = paper_options(flags, paper)
     run = Run(Path(flags.run or f"runs/{flags.paper}"))
-    if _is_finished(run, flags):
+    if not flags.dry_run and _is_finished(run, flags):
         print(f"{run.folder} is finished already; nothing to do")
         return cli.OK
     data_dir = _data_dir(flags)
@@ -183,6 +191,8 @@ def main(flags: absl_flags.FlagValues) -> int:
         _apply_settings(model, flags)
     data = _load(model, flags, data_dir)
     stages = _stages(model, flags)
+    if flags.dry_run:
+        return _rehearse(model, data, stages, flags, scope)
     return _train(model, data, stages, flags, run, data_dir, scope)
 
 
@@ -260,6 +270,20 @@ def _train(
         logging.warning("%d samples could not be read and were skipped", len(facts.bad_samples))
     run.update_info(state="finished", finished=now(), skipped_samples=len(facts.bad_samples))
     print(f"trained {flags.paper} for {total} steps: {run.folder}")
+    return cli.OK
+
+
+def _rehearse(
+    model: DepthModel, data: Any, stages: Sequence[Stage], flags: absl_flags.FlagValues, scope: Any
+) -> int:
+    from kdepth.data import user_errors
+    from kdepth.training.dry_run import rehearse
+
+    with user_errors(), scope.scope():
+        lines = rehearse(
+            model, data, stages, lambda stage, n: _optimizer(model, flags, stages, stage, n)
+        )
+    print("\n".join([*lines, "dry run: nothing was written"]))
     return cli.OK
 
 

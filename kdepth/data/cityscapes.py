@@ -62,6 +62,7 @@ class Cityscapes:
         data_dir: the folder that holds `leftImg8bit`, `camera` and whatever else is needed.
         bottom_crop: the part of the image's height that is cut off below, where the own car is: 0.2
             as in monodepth, 0.25 as in SfMLearner and SC-Depth, or 0. Cameras and depth follow.
+        skip_frames: a neighbour is so many frames of the video away; SfMLearner took 2.
         on_missing: "stop" or "skip": what a listed image that is not on disk does. Missing
             disparities and neighbour frames are always tolerated, counted and reported.
 
@@ -83,12 +84,20 @@ class Cityscapes:
             0.2,
             kind=float,
         ),
+        Option(
+            "skip_frames",
+            "A neighbour is so many frames of the video away; SfMLearner took 2.",
+            1,
+            kind=int,
+            positive=True,
+        ),
     )
 
     def __init__(
         self,
         data_dir: str | os.PathLike[str],
         bottom_crop: float = 0.2,
+        skip_frames: int = 1,
         on_missing: str = "stop",
     ) -> None:
         if not 0 <= bottom_crop < 1:
@@ -96,7 +105,7 @@ class Cityscapes:
                 f"--reader_option=bottom_crop={bottom_crop}: must be at least 0 and below 1"
             )
         self.root = frames.check_folder(data_dir, self.name)
-        self._bottom_crop, self._on_missing = bottom_crop, on_missing
+        self._bottom_crop, self._skip, self._on_missing = bottom_crop, skip_frames, on_missing
         self._parts = [p for p in _PARTS if (self.root / "leftImg8bit" / p).is_dir()]
         videos = (self.root / f"leftImg8bit{_SEQUENCE}" / part for part in _PARTS)
         self._videos = [path.name + _SEQUENCE for path in videos if path.is_dir()]
@@ -110,7 +119,7 @@ class Cityscapes:
         """Returns the parts that are there, `all` single images, own lists.
 
         `train`, `val`, `test`, `train_extra` are single images; `train_sequence` and so on every
-        frame of the videos.
+        frame of the videos. A plus joins them: `train+train_extra`.
         """
         own = frames.own_splits(self.root / "splits")
         return [*self._parts, *self._videos, *(["all"] if self._parts else []), *own]
@@ -122,8 +131,8 @@ class Cityscapes:
 
         The lines of a list file name left images, as in monodepth's lists.
         """
-        if split == "all" or split in self._parts + self._videos:
-            parts = self._parts if split == "all" else [split]
+        parts = self._parts if split == "all" else split.split("+")
+        if set(parts) <= {*self._parts, *self._videos}:
             entries = [(part, frame) for part in parts for frame in self._frames_of(part)]
         else:
             path = frames.list_file(split, self.root / "splits", self.splits())
@@ -170,7 +179,8 @@ class Cityscapes:
         sources = []
         if "sources" in keys:
             video = self._files(f"leftImg8bit{_SEQUENCE}", folder, frame.city)
-            wanted = (frame._replace(number=frame.number + offset) for offset in offsets)
+            steps = (offset * self._skip for offset in offsets)
+            wanted = (frame._replace(number=frame.number + step) for step in steps)
             sources = [video.get(neighbour) for neighbour in wanted]
             if None in sources:
                 missing.tolerated(f"all neighbour frames in leftImg8bit{_SEQUENCE}", views[0])

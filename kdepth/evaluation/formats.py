@@ -1,4 +1,4 @@
-"""Results as text: terminal, Markdown, LaTeX.
+"""Results as text: terminal, Markdown, LaTeX, HTML.
 
 There is one table per protocol, because figures of two protocols do not compare. A format is a
 function from a `Report` to text; the protocol stands in full under the table.
@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape as escape_html
 
 import pandas as pd
 import tabulate
@@ -31,17 +32,21 @@ class Report:
     """One table of figures under one protocol.
 
     Attributes:
+        title: protocol, data set and split.
         labels: first columns of each row, as text, by column name.
         figures: metric name -> each row's value, NaN where not measured.
         gains: per cent below (positive) or above the strongest baseline, NaN where it does not
             apply.
         notes: sentences under the table, the protocol first.
+        decimals: digits after the point that each row has at most; None: as many as are usual.
     """
 
+    title: str
     labels: dict[str, list[str]]
     figures: dict[str, list[float]]
     gains: list[float]
     notes: tuple[str, ...]
+    decimals: list[int | None]
 
     def best(self, metric: str) -> set[int]:
         """Rows with the best value of a metric."""
@@ -52,11 +57,13 @@ class Report:
         return {i for i, value in enumerate(self.figures[metric]) if value == best}
 
 
-def reports(table: pd.DataFrame) -> list[Report]:
-    """Splits results into one report per protocol and data, each sorted by its first metric.
+def reports(table: pd.DataFrame, sort: str | None = None) -> list[Report]:
+    """Splits results into one report per protocol and data, each sorted by one metric.
 
     Args:
-        table: from `kdepth.evaluation.table.read_table`.
+        table: from `kdepth.evaluation.table.read_table`, with or without the rows of
+            `kdepth.evaluation.published`.
+        sort: the metric, best first; by default, and where it was not measured, the first one.
 
     Returns:
         Reports in the order of their first row.
@@ -67,12 +74,15 @@ def reports(table: pd.DataFrame) -> list[Report]:
         keys, sort=False, dropna=False
     ):
         metrics = [name for name in (*ALL_METRICS, *ODOMETRY_METRICS) if rows[name].notna().any()]
-        rows = rows.sort_values(metrics[:1], kind="stable") if metrics else rows
+        key = sort if sort in metrics else next(iter(metrics), None)
+        if key:
+            rows = rows.sort_values(key, kind="stable", ascending=key not in HIGHER_IS_BETTER)
         fitted = f"; baselines fitted on {data}" if data else ""
         notes = [f"Protocol {description}."]
         notes.append(f"Data: {dataset}, split {split}, {images:g} images{fitted}.")
         found.append(
             Report(
+                title=f"{rows['protocol'].iloc[0]}: {dataset}, {split}",
                 labels={
                     "system": list(rows["system"]),
                     "paper": [_paper(*values) for values in rows[_PAPER].values],
@@ -80,10 +90,15 @@ def reports(table: pd.DataFrame) -> list[Report]:
                         f"{height}x{width}" if height else ""
                         for height, width in zip(rows["height"], rows["image_width"])
                     ],
+                    "source": list(rows["source"]) if "source" in rows else [],
                 },
                 figures={metric: [float(value) for value in rows[metric]] for metric in metrics},
                 gains=[float(value) for value in rows["gain_percent"]],
                 notes=tuple(notes),
+                decimals=[
+                    int(text) if text else None
+                    for text in (rows["decimals"] if "decimals" in rows else [""] * len(rows))
+                ],
             )
         )
     return found
@@ -134,6 +149,20 @@ def latex(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def html(report: Report) -> str:
+    """An HTML heading and table, best figures in bold; all text is escaped."""
+    header, rows = _cells(report, lambda text: f"<b>{text}</b>", escape=escape_html)
+    sides = _alignment(report, header)
+    lines = [f"<h2>{escape_html(report.title)}</h2>", "<table>", "<thead><tr>"]
+    lines += [f'<th class="{side}">{escape_html(n)}</th>' for side, n in zip(sides, header)]
+    lines.append("</tr></thead><tbody>")
+    for row in rows:
+        cells = (f'<td class="{side}">{cell}</td>' for side, cell in zip(sides, row))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    lines.append("</tbody></table>")
+    return "\n".join([*lines, *(f"<p>{escape_html(note)}</p>" for note in report.notes)])
+
+
 def _cells(
     report: Report,
     mark: Callable[[str], str],
@@ -149,7 +178,7 @@ def _cells(
     for i, gain in enumerate(report.gains):
         row = [escape(values[i]) for values in labels.values()]
         for metric, values in report.figures.items():
-            text = _number(values[i], metric)
+            text = _number(values[i], metric, report.decimals[i])
             row.append(mark(text) if i in best[metric] else text)
         if gains:
             row.append("" if math.isnan(gain) else escape(f"{_change(gain)} %"))
@@ -168,10 +197,11 @@ def _change(gain: float) -> str:
     return f"{-gain:+.1f}" if gain else "0.0"
 
 
-def _number(value: float, metric: str) -> str:
+def _number(value: float, metric: str, decimals: int | None) -> str:
     if math.isnan(value):
         return ""
-    return f"{value:.{_DECIMALS.get(metric, 3)}f}"
+    usual = _DECIMALS.get(metric, 3)
+    return f"{value:.{usual if decimals is None else min(usual, decimals)}f}"
 
 
 def _alignment(report: Report, header: Sequence[str]) -> tuple[str, ...]:

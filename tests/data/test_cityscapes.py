@@ -109,6 +109,23 @@ def test_neighbours_from_the_video(rendered, caplog):
         assert warped < 0.1 * unwarped
 
 
+def test_neighbours_further_away_and_joined_splits(cityscapes):
+    with pytest.raises(UserError, match="no sample is complete"):
+        Cityscapes(cityscapes, skip_frames=2).records("train", VIDEO)
+    folder = cityscapes / "leftImg8bit_sequence/train/aachen"
+    for frame in (17, 21):
+        shutil.copy(
+            folder / "aachen_000000_000019_leftImg8bit.png",
+            folder / f"aachen_000000_{frame:06d}_leftImg8bit.png",
+        )
+    (record,) = Cityscapes(cityscapes, skip_frames=2).records("train", VIDEO)
+    assert [source.path.name[14:20] for source in record.sources] == ["000017", "000021"]
+    joined = Cityscapes(cityscapes).records("val+train", IMAGE)
+    assert [r.name[:6] for r in joined] == ["lindau", "aachen", "aachen"]
+    with pytest.raises(UserError, match="train\\+train_extra"):
+        Cityscapes(cityscapes).records("train+train_extra", IMAGE)
+
+
 def test_every_frame_of_the_videos(rendered):
     reader = Cityscapes(rendered)
     assert reader.splits() == ["train", "val", "train_sequence", "all"]

@@ -1,0 +1,117 @@
+"""Every config passes a dry run on tiny data in its data set's own layout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from kdepth import cli  # noqa: E402
+from kdepth.data.splits import read_package_split  # noqa: E402
+from tests.data import (  # noqa: E402
+    test_cityscapes,
+    test_nyu_raw,
+    test_scdepth,
+    test_sfmlearner,
+)
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.cfg"))
+# The smallest that each paper's strides leave something of.
+SIZES = {"eigen": (92, 124), "monodepth": (128, 128)}
+
+
+def write_kitti_raw(root: Path, split: str, fixture: Path, layout) -> None:
+    """The fixture, its drive under a name and frame numbers that the split lists."""
+    shutil.copytree(fixture, root)
+    entries = read_package_split(split)
+    if layout.drive in {entry.drive for entry in entries}:
+        return
+    listed = next(entry for entry in entries if entry.drive.startswith(layout.date))
+    drive = root / layout.date / listed.drive
+    (root / layout.date / layout.drive).rename(drive)
+    for path in sorted(drive.glob("*/data/*"), reverse=True):
+        number = int(path.stem) + listed.frame
+        path.rename(path.with_name(f"{number:010d}{path.suffix}"))
+
+
+def write_cityscapes(root: Path, video: bool) -> None:
+    for part in ("train", "train_extra"):
+        test_cityscapes.write_image(root, part, "aachen_000000_000019")
+    for frame in range(17, 23) if video else ():
+        picture, _ = test_cityscapes.wall(test_cityscapes.SMALL, test_cityscapes.moved(), 6.0)
+        name = f"aachen/aachen_000000_{frame:06d}_leftImg8bit.png"
+        test_cityscapes.save(root / "leftImg8bit_sequence/train" / name, picture)
+
+
+def write_nyu_raw(root: Path) -> None:
+    test_nyu_raw.record_scene(root / "cafe_0001", (0.0, 0.1), (0.01, 0.11))
+    (root / "splits").mkdir()
+    (root / "splits/train.txt").write_text("cafe_0001\n")
+
+
+def write_scdepth(root: Path) -> None:
+    for scene in ("one", "two"):
+        test_scdepth.write_scene(root / scene, 4)
+    (root / "train.txt").write_text("one\n")
+    (root / "val.txt").write_text("two\n")
+
+
+@pytest.fixture
+def data_dir(request, tmp_path, layout):
+    """Writes a config's data set, so small that it is quick to read, under the split's own names."""
+
+    def write(flags) -> Path:
+        root = tmp_path / "data"
+        if flags.dataset == "synthetic":
+            return request.getfixturevalue("tiny_video")
+        if flags.dataset == "kitti_raw":
+            write_kitti_raw(root, flags.split, request.getfixturevalue("kitti_raw"), layout)
+        elif flags.dataset == "kitti_odometry":
+            shutil.copytree(request.getfixturevalue("kitti_odometry"), root)
+            for frame in (4, 5):
+                folder = root / "sequences/00/image_2"
+                shutil.copy(folder / "000003.png", folder / f"{frame:06d}.png")
+        elif flags.dataset == "cityscapes":
+            write_cityscapes(root, video=flags.paper in ("sfmlearner", "scdepth"))
+        elif flags.dataset == "sfmlearner":
+            root.mkdir()
+            test_sfmlearner.prepare(root, 3)
+        else:
+            {"nyu_raw": write_nyu_raw, "scdepth": write_scdepth}[flags.dataset](root)
+        return root
+
+    return write
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_dry_run(config, data_dir, tmp_run, capsys):
+    flagfile = f"--flagfile={config}"
+    flags = cli.parse("train", [flagfile])
+    height, width = SIZES.get(flags.paper, (64, 96))
+    folder = data_dir(flags)
+    small = ["--width=0.05", f"--height={height}", f"--image_width={width}", "--batch_size=1"]
+    # The lists name frames that the tiny data lacks.
+    small += [f"--data_dir={folder}", "--on_bad_sample=skip", "--dry_run"]
+    if flags.paper == "scdepth":
+        # With oneDNN its step crashes TensorFlow at this size (docs/known_issues.md).
+        small += ["--option=joint_calls=true", "--option=fewest_pixels=10"]
+        command = [sys.executable, "-m", "kdepth.train", flagfile, *small]
+        environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        status, out = done.returncode, done.stdout
+    else:
+        status = cli.call("train", [flagfile, *small])
+        out = capsys.readouterr().out
+    assert status == 0
+    assert f"model: {flags.paper}, images of " in out
+    assert out.count("step of stage") == 1 and out.count(" epochs of ") == len(flags.epochs)
+    assert (
+        "loss" in out and "loss 0," not in out and "nan" not in out and "nothing was written" in out
+    )
+    assert not (tmp_run / "runs").exists()

@@ -1,18 +1,19 @@
-"""What all tests share: data on disk, Hypothesis profiles, a TensorFlow that starts quickly."""
+"""What all tests share: data on disk, Hypothesis profiles, two logical CPUs for TensorFlow."""
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests import quick_tensorflow  # noqa: F401
-
 ROOT = Path(__file__).parents[1]
 
-# As `quick_tensorflow`, before TensorFlow is imported by any test module. Subprocesses inherit it.
+# Before TensorFlow is imported by any test module. Subprocesses inherit all of it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
@@ -25,6 +26,34 @@ hypothesis.settings.register_profile(
     "ci", deadline=None, max_examples=25, derandomize=True, database=None, print_blob=True
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+class _TwoLogicalCpus(importlib.abc.MetaPathFinder):
+    """Gives TensorFlow two logical CPUs, for MirroredStrategy.
+
+    That has to come before TensorFlow runs anything, and tests import it at different places, so
+    it happens as a part of the first import.
+    """
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(tf):
+                execute(tf)
+                cpu = tf.config.list_physical_devices("CPU")[0]
+                two = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+                tf.config.set_logical_device_configuration(cpu, two)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, _TwoLogicalCpus())
 
 
 @pytest.fixture(scope="session")

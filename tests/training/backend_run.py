@@ -11,9 +11,6 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tests.quick_tensorflow  # noqa: F401
-
-# isort: split
 import keras
 import numpy as np
 

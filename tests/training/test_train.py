@@ -111,7 +111,6 @@ def test_stopping_inside_and_between_stages_changes_nothing(
 _KILLER = """
 import os, signal, sys
 import numpy as np
-import tests.quick_tensorflow  # bit-equal to what the test's own process computes
 from kdepth import cli
 from kdepth.training import callbacks, checkpoints
 where, step = sys.argv[1], int(sys.argv[2])
@@ -341,7 +340,6 @@ def test_ctrl_c_stops_cleanly_and_resumes(undisturbed, tiny_world, tmp_path):
     """A real SIGINT, sent while steps run."""
     interrupt = """
 import os, signal, sys
-import tests.quick_tensorflow
 from kdepth import cli
 from kdepth.training import callbacks
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells ignore it

@@ -14,12 +14,8 @@ pytest.importorskip("tensorflow")
 
 from kdepth import cli  # noqa: E402
 from kdepth.data.splits import read_package_split  # noqa: E402
-from tests.data import (  # noqa: E402
-    test_cityscapes,
-    test_nyu_raw,
-    test_scdepth,
-    test_sfmlearner,
-)
+from tests.data import layouts, test_nyu_raw, test_scdepth, test_sfmlearner  # noqa: E402
+from tests.data.checks import wall  # noqa: E402
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.cfg"))
 # The smallest that each paper's strides leave something of.
@@ -42,11 +38,11 @@ def write_kitti_raw(root: Path, split: str, fixture: Path, layout) -> None:
 
 def write_cityscapes(root: Path, video: bool) -> None:
     for part in ("train", "train_extra"):
-        test_cityscapes.write_image(root, part, "aachen_000000_000019")
+        layouts.write_cityscapes(root, part, "aachen_000000_000019")
     for frame in range(17, 23) if video else ():
-        picture, _ = test_cityscapes.wall(test_cityscapes.SMALL, test_cityscapes.moved(), 6.0)
+        picture, _ = wall(layouts.SMALL, layouts.moved(), 6.0)
         name = f"aachen/aachen_000000_{frame:06d}_leftImg8bit.png"
-        test_cityscapes.save(root / "leftImg8bit_sequence/train" / name, picture)
+        layouts.save(root / "leftImg8bit_sequence/train" / name, picture)
 
 
 def write_nyu_raw(root: Path) -> None:

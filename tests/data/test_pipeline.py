@@ -292,11 +292,11 @@ def test_nothing_readable_at_all(kitti_raw, layout):
         arrays(dataset)
 
 
-def test_a_model_that_was_trained_is_forgotten(tiny_world):
+def test_a_model_that_was_trained_is_forgotten(tiny_video):
     """TensorFlow keeps the Python functions of every dataset; they must not keep the model."""
     model = kdepth.create("garg", height=64, image_width=96, width=0.05)
     data = kdepth.data.load(
-        "synthetic", data_dir=tiny_world, split="train", model=model, batch_size=2, seed=0
+        "synthetic", data_dir=tiny_video, split="train", model=model, batch_size=2, seed=0
     )
     next(iter(data))
     alive = weakref.ref(model)

@@ -30,7 +30,7 @@ import kdepth
 from kdepth import cli
 from kdepth.data import splits
 from kdepth.data.image import write_image
-from kdepth.evaluation import baselines, protocols, systems, work
+from kdepth.evaluation import baselines, protocols, systems, with_progress
 from kdepth.evaluation.sources import Source
 
 flags.DEFINE_integer("images", 697, "Frames of the split, at most 697.", 1, 697)
@@ -154,7 +154,7 @@ def measure(f: flags.FlagValues, root: Path) -> None:
         system = systems.from_file("stack", root / "stack.npy", "depth", f.images)
         if f.profile:
             profiler.enable()
-        work.score(system, source, protocol, fitted, number=f.images)
+        with_progress.score(system, source, protocol, fitted, number=f.images)
         profiler.disable()
     if f.profile:
         text = io.StringIO()

@@ -35,7 +35,7 @@ from kdepth.evaluation import (
     per_image,
     protocols,
     systems,
-    work,
+    with_progress,
 )
 from kdepth.evaluation.by_distance import ErrorByDistance, default_edges, parse_edges
 from kdepth.evaluation.crops import CROPS, VIEWS
@@ -224,9 +224,9 @@ def main(flags: absl_flags.FlagValues) -> int:
     root = Path(flags.run) if flags.run else results.parent / "predictions" / system.name
     folder = output.Folder(root, protocol)
     by_distance = ErrorByDistance(edges or default_edges(protocol.max_depth))
-    fitted = work.fit_baselines(train, protocol)
+    fitted = with_progress.fit_baselines(train, protocol)
     with output.error_maps(folder.file("_errors"), flags.error_maps) as each:
-        scores = work.score(
+        scores = with_progress.score(
             system,
             test,
             protocol,

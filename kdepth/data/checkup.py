@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from kdepth.data.block_matching import Matches, match_blocks
 from kdepth.data.image import resize_image
-from kdepth.data.matching import Matches, match_blocks
 from kdepth.data.readers import open_reader, reader_class
 from kdepth.data.sample import Record, load_sample
 from kdepth.errors import UserError

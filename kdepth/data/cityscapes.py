@@ -28,10 +28,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from kdepth.data import frames, splits
+from kdepth.data.cropped_views import CroppedDepth, CroppedImage, Window
 from kdepth.data.image import image_size
 from kdepth.data.options import Option
 from kdepth.data.sample import DisparityPng, Record
-from kdepth.data.views import CroppedDepth, CroppedImage, Window
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 

@@ -26,11 +26,11 @@ from typing import ClassVar
 import numpy as np
 
 from kdepth.data import frames, splits
+from kdepth.data.cropped_views import CroppedImage, Window
 from kdepth.data.image import image_size
 from kdepth.data.matlab import read_array
 from kdepth.data.options import Option
 from kdepth.data.sample import Record
-from kdepth.data.views import CroppedImage, Window
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from kdepth.data import frames, splits
+from kdepth.data.cropped_views import CroppedImage, Window
 from kdepth.data.image import image_size
 from kdepth.data.intrinsics import read_intrinsics
 from kdepth.data.options import Option
 from kdepth.data.sample import Record
-from kdepth.data.views import CroppedImage, Window
 from kdepth.errors import UserError
 
 _CAMERA = "_cam.txt"

@@ -11,7 +11,7 @@ import numpy as np
 from kdepth.data import pose_files, sequences
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
-from kdepth.evaluation import egomotion, matching, odometry
+from kdepth.evaluation import egomotion, odometry, pose_matching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Case:
 def from_files(
     predictions: Path,
     truths: Path | Sequence[sequences.Sequence],
-    max_time_difference: float = matching.MAX_TIME_DIFFERENCE,
+    max_time_difference: float = pose_matching.MAX_TIME_DIFFERENCE,
 ) -> list[Case]:
     """Pairs pose files with the truth.
 
     Args:
         predictions: a pose file, or a folder of them, `<sequence>.txt`.
         truths: a pose file or a folder of them, with equal names; or sequences of a data set.
-        max_time_difference: see `kdepth.evaluation.matching.match`.
+        max_time_difference: see `kdepth.evaluation.pose_matching.match`.
 
     Raises:
         UserError: if a file is missing, damaged, or does not fit its partner.
@@ -76,7 +76,7 @@ def from_files(
     for file in files:
         name, source, truth = _truth(file, predictions.is_dir(), truths)
         predicted = pose_files.read(file)
-        parts = matching.match(predicted, truth, (file, source), max_time_difference)
+        parts = pose_matching.match(predicted, truth, (file, source), max_time_difference)
         cases.append(Case(name, *parts))
     return cases
 

@@ -28,7 +28,13 @@ from kdepth.data import (
 )
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
-from kdepth.evaluation import egomotion, matching, odometry, odometry_cases, trajectories
+from kdepth.evaluation import (
+    egomotion,
+    odometry,
+    odometry_cases,
+    pose_matching,
+    trajectories,
+)
 from kdepth.evaluation.odometry_cases import Case
 from kdepth.files import atomic_path
 
@@ -61,7 +67,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     )
     absl_flags.DEFINE_float(
         "max_time_difference",
-        matching.MAX_TIME_DIFFERENCE,
+        pose_matching.MAX_TIME_DIFFERENCE,
         "Seconds between poses of two TUM files that are taken together.",
         lower_bound=0.0,
         flag_values=flags,

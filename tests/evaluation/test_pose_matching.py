@@ -7,7 +7,7 @@ import pytest
 
 from kdepth.data.pose_files import Trajectory
 from kdepth.errors import UserError
-from kdepth.evaluation.matching import match
+from kdepth.evaluation.pose_matching import match
 
 
 def poses(count, first=0.0):

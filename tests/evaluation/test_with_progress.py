@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdepth.evaluation import systems, work
+from kdepth.evaluation import systems, with_progress
 from kdepth.evaluation.protocols import PROTOCOLS
 from kdepth.evaluation.sources import Source
 from tests.data.layouts import write_make3d
@@ -47,8 +47,8 @@ def test_golden_figures_from_scan_to_mean(golden, kitti):
         protocol = PROTOCOLS[f"eigen_{crop}_{cap[3:]}"].replace(
             ground_truth="velodyne_z", scaling="median" if scaled == "median" else "none"
         )
-        scores = work.score(
-            system, source, protocol, work.fit_baselines(source, protocol), number=1
+        scores = with_progress.score(
+            system, source, protocol, with_progress.fit_baselines(source, protocol), number=1
         )
         found = [scores.mean()[name] for name in names]
         np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=key)
@@ -67,14 +67,14 @@ def test_a_view_cuts_image_and_truth(tmp_path):
     assert sample["image"].shape == (85, 170, 3) and sample["image"].min() > 0.9
     assert sample["depth"].shape == (21, 305) and sample["camera"].height == 852
     system = systems.from_file("a", tmp_path / "a.npy", "depth", 1)
-    fitted = work.fit_baselines(source, protocol)
-    scores = work.score(system, source, protocol, fitted, number=1, pictures=1)
+    fitted = with_progress.fit_baselines(source, protocol)
+    scores = with_progress.score(system, source, protocol, fitted, number=1, pictures=1)
     truth = np.linspace(60, 80, 55)[17:38]
     truth = truth[truth < 70]
     assert scores.pixels == [len(truth) * 305]
     assert scores.mean()["abs_rel"] == pytest.approx(np.mean(np.abs(66 - truth) / truth), rel=1e-5)
     assert scores.pictures[0].image.shape == (852, 1704, 3)
-    (picture,) = work.score(
+    (picture,) = with_progress.score(
         system, source, PROTOCOLS["make3d"], fitted, number=1, pictures=1
     ).pictures
     assert picture.image.shape == (2272, 1704, 3) and picture.truth.shape == (55, 305)

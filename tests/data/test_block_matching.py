@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kdepth.data.block_matching import match_blocks
 from kdepth.data.image import resize_image
-from kdepth.data.matching import match_blocks
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.util
 import os
@@ -54,6 +55,24 @@ class _TwoLogicalCpus(importlib.abc.MetaPathFinder):
 
 
 sys.meta_path.insert(0, _TwoLogicalCpus())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_gradients():
+    """Frees the training steps of a module's models.
+
+    TensorFlow registers the gradient of every `all_reduce` that it traces under a name of its own
+    and keeps it, and with it the whole graph, for ever: gigabytes over all tests.
+    """
+    yield
+    if "tensorflow" not in sys.modules:
+        return
+    from tensorflow.python.framework import ops
+
+    entries = ops.gradient_registry._registry
+    for name in [name for name in entries if name.startswith("CustomGradient-")]:
+        del entries[name]
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

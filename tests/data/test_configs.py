@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 
 from kdepth import cli  # noqa: E402
 from kdepth.data.splits import read_package_split  # noqa: E402
@@ -85,6 +85,15 @@ def data_dir(request, tmp_path, layout):
     return write
 
 
+@pytest.fixture
+def untraced():
+    """One step is soon done operator by operator; tracing it would take ten times as long."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_dry_run(config, data_dir, tmp_run, capsys):
     flagfile = f"--flagfile={config}"

@@ -19,8 +19,6 @@ from kdepth.data.one_by_one import evaluation_samples  # noqa: E402
 from kdepth.data.world.settings import WorldSettings  # noqa: E402
 from kdepth.evaluation.metrics import depth_metrics  # noqa: E402
 from kdepth.evaluation.scaling import median_ratio  # noqa: E402
-from kdepth.training.loop import fit_stages  # noqa: E402
-from kdepth.training.schedules import learning_rates  # noqa: E402
 
 HEIGHT, WIDTH = 64, 208
 NEAR, FAR = 1e-3, 80.0

@@ -155,12 +155,9 @@ class DepthModel(keras.Model):
             )  # so that Keras tracks it, whatever container `_parts` is
         names = ["loss", *self.term_weights]
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
-        self.stage: Stage = self.stages[0]
         self._compile_options: dict[str, Any] = {}
-        self._predict_function: Callable | None = None
-        self._pose_function: Callable | None = None
         self.clip_norm: float | None = None
-        self._set_trainable(self.stage)
+        self._set_stage(self.stages[0])
         self.built = True  # nothing waits for a first batch, so `BackupAndRestore` may come at once
 
     # -- what a paper gives -------------------------------------------------------------------------------------------
@@ -445,12 +442,15 @@ class DepthModel(keras.Model):
         stage = self.stage_named(name)
         if optimizer is None and getattr(self, "optimizer", None) is not None:
             optimizer = _fresh(self.optimizer, stage.learning_rate / self.stage.learning_rate)
-        self.stage = stage
-        self._set_trainable(stage)
+        self._set_stage(stage)
         self.compile(optimizer=optimizer, **self._compile_options)
         return stage
 
-    def _set_trainable(self, stage: Stage) -> None:
+    def _set_stage(self, stage: Stage) -> None:
+        self.stage = stage
+        # Traced in another stage, they would go on predicting as in that one.
+        self._predict_function: Callable | None = None
+        self._pose_function: Callable | None = None
         for name, part in self._parts.items():
             part.trainable = name in stage.trainable_parts
 
@@ -566,8 +566,7 @@ class DepthModel(keras.Model):
         for name, part in self._parts.items():
             set_part_weights(part, read_arrays(folder / f"{name}.npz"), folder / f"{name}.npz")
         self.rig = Rig(**facts["rig"]) if facts.get("rig") else None
-        self.stage = self.stage_named(facts["stage"])
-        self._set_trainable(self.stage)
+        self._set_stage(self.stage_named(facts["stage"]))
 
 
 def _train_step(self: DepthModel, data: Any) -> dict[str, Any]:

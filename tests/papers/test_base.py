@@ -238,6 +238,21 @@ def test_dropout_is_a_function_of_seed_and_step():
     np.testing.assert_array_equal(layer(x), x)
 
 
+def test_a_prediction_before_a_stage_does_not_fix_those_after_it(tmp_path):
+    """`predict_depth` is traced once for a stage, not once for ever: Eigen's stages predict with other networks."""
+    model = create("eigen", height=128, image_width=128, width=0.05, seed=3)
+    images = np.random.default_rng(0).random((1, *model.image_size, 3), np.float32)
+    coarse = model.predict_depth(images).values
+    model.enter_stage("fine")
+    fine = model.predict_depth(images).values
+    assert np.abs(fine - coarse).max() > 0.1
+    model.save_parts(tmp_path)
+    model.enter_stage("coarse")
+    np.testing.assert_array_equal(model.predict_depth(images).values, coarse)
+    model.load_parts(tmp_path)
+    np.testing.assert_array_equal(model.predict_depth(images).values, fine)
+
+
 def test_parts_are_saved_and_read_back_and_misfits_are_named(tmp_path):
     model = create("garg", height=96, image_width=128, width=0.05, seed=3)
     model.enter_stage("L10")

@@ -10,6 +10,7 @@ import kdepth
 from kdepth import backend, cli, export
 from kdepth.data.image import write_image
 from kdepth.errors import UserError
+from kdepth.exporters import pictures as chosen
 from kdepth.exporters import verify
 from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel
@@ -79,7 +80,7 @@ def test_without_its_data_it_says_so_and_uses_patterns(run, tmp_path, capsys):
 
 
 def test_a_mismatch_is_status_1_one_line_and_no_file(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(verify, "TOLERANCES", {"float32": 0.0, "float16": 0.0})
+    monkeypatch.setattr(verify, "TOLERANCES", dict.fromkeys(verify.TOLERANCES, 0.0))
     assert call(f"--run={run}", f"--out={tmp_path / 'out'}", "--formats=onnx") == 1
     errors = capsys.readouterr().err
     assert "kdepth export: out.onnx differs from the Keras model" in errors
@@ -106,8 +107,8 @@ def test_bad_flags(run, tmp_path, capsys, monkeypatch, arguments, message):
 
 
 def test_pictures_are_taken_evenly_over_a_folder(pictures):
-    first, last = export.read_pictures(pictures, 2)
-    everything = export.read_pictures(pictures, 10)
+    first, last = chosen.read_pictures(pictures, 2)
+    everything = chosen.read_pictures(pictures, 10)
     assert len(everything) == 6
     np.testing.assert_array_equal(first, everything[0])
     np.testing.assert_array_equal(last, everything[5])
@@ -116,7 +117,7 @@ def test_pictures_are_taken_evenly_over_a_folder(pictures):
 def test_a_corrupt_picture_is_named(pictures):
     (pictures / "0.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="0.png"):
-        export.read_pictures(pictures)
+        chosen.read_pictures(pictures)
 
 
 def test_pictures_of_the_runs_own_test_split(realdata):
@@ -125,6 +126,6 @@ def test_pictures_of_the_runs_own_test_split(realdata):
         "data_dir": str(realdata / "kitti_stereo2015"),
         "split": "all",
     }
-    pictures, source = export.pictures_of_run(info)
+    pictures, source = chosen.pictures_of_run(info)
     assert len(pictures) == 4 and source.startswith("kitti_stereo2015")
     assert all(picture.dtype == np.uint8 for picture in pictures)

@@ -113,6 +113,25 @@ class ModelFacts:
         return self.height, self.image_width, 3 * self.frames
 
     @property
+    def output_tensor(self) -> str:
+        """What a file calls its output: the quantity, and depth up to a factor by a name of its own."""
+        if self.output_name == "depth" and self.kind == "relative":
+            return "relative_depth"
+        return self.output_name
+
+    @property
+    def intrinsics(self) -> str:
+        """What the output takes for granted about the camera, in words."""
+        if self.part == "pose" or self.kind == "relative":
+            return "none: the output is right up to one unknown factor"
+        if self.output_name == "disparity":
+            told = "" if self.rig is None else f"; baseline {self.rig.baseline:g} m"
+            return f"none: depth = fx / width * baseline / disparity{told}"
+        if self.rig is not None:
+            return f"the training camera's field of view: fx = {self.rig.focal:.4g} of the width"
+        return "the training camera's field of view"
+
+    @property
     def unit(self) -> str:
         """Unit of the network's own output."""
         if self.part == "pose":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdepth.errors import UserError
+from kdepth.runtime.metadata import read_metadata
 
 DESCRIPTION_FORMAT = 1
 SAVEDMODEL_SUFFIX = "_savedmodel"
@@ -42,32 +43,46 @@ def description_path(path: Path) -> Path:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The description beside an exported file.
+    """The description beside an exported file; where that is gone, the one inside the file.
+
+    The one inside knows neither parity nor digest, so its entry of `files` holds no `sha256`.
 
     Raises:
-        UserError: if the file or its description is missing, or the description is of something
+        UserError: if the file is missing, or what describes it is missing, damaged or of something
             else.
     """
     beside = description_path(path)
     if not path.exists():
         raise UserError(f"there is no exported model {path}: write one with `kdepth export`")
+    if not beside.exists():
+        return _description_inside(path, beside)
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
         described, version = path.name in description["files"], description["format"]
-    except FileNotFoundError:
-        raise UserError(
-            f"{beside} is missing, which says what {path.name} is: keep the two together"
-            " (`kdepth export` writes both; models of other tools are not read)"
-        ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{beside} is not a description of a kdepth model ({error!r})") from None
-    if version != DESCRIPTION_FORMAT:
-        raise UserError(
-            f"{beside} has format {version}; this kdepth reads format {DESCRIPTION_FORMAT}"
-        )
+    _check_format(beside, version)
     if not described:
         raise UserError(f"{beside} does not describe {path.name}: export again")
     return description
+
+
+def _description_inside(path: Path, beside: Path) -> dict[str, Any]:
+    description = read_metadata(path)
+    if description is None:
+        raise UserError(
+            f"{beside} is missing, and {path.name} does not say itself what it is: it is damaged or"
+            " no kdepth model (models of other tools are not read)"
+        )
+    _check_format(path, description.get("format"))
+    return {**description, "files": {path.name: description["file"]}}
+
+
+def _check_format(path: Path, version: Any) -> None:
+    if version != DESCRIPTION_FORMAT:
+        raise UserError(
+            f"{path} has format {version}; this kdepth reads format {DESCRIPTION_FORMAT}"
+        )
 
 
 def sha256(path: Path) -> str:

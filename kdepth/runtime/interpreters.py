@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,40 @@ def open_network(
     except Exception as error:  # each interpreter has its own kinds of error for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path} cannot be opened as a model: {reason}") from None
-    if shape != facts.input_shape or facts.output_name not in outputs:
+    if shape != facts.input_shape or facts.output_tensor not in outputs:
         raise UserError(
             f"{path} takes {list(shape)} and gives {sorted(outputs)}, but its description says"
-            f" {list(facts.input_shape)} and '{facts.output_name}': export again"
+            f" {list(facts.input_shape)} and '{facts.output_tensor}': export again"
         )
     return network
+
+
+def as_input(images: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+    """Images in [0, 1] as an input tensor holds them.
+
+    Args:
+        images: float32 [B, h, w, C].
+        details: of the tensor: `dtype` and, of a quantised one, `quantization` (scale, zero point).
+
+    Returns:
+        The same floats; 8-bit pixels where the tensor is raw uint8; quantised numbers otherwise.
+    """
+    dtype = np.dtype(details["dtype"])
+    if dtype.kind == "f":
+        return images.astype(dtype)
+    scale, zero_point = details.get("quantization") or (0.0, 0)
+    if not scale:  # raw pixels, which the network itself brings to [0, 1]
+        scale, zero_point = 1.0 / 255.0, 0
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(images / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def from_output(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+    """What an output tensor stands for, float32; `details` as of `as_input`."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    scale, zero_point = details["quantization"]
+    return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
 
 def _litert_network(
@@ -81,14 +109,13 @@ def _litert_network(
     )
     interpreter.allocate_tensors()
     run = interpreter.get_signature_runner(SIGNATURE)
-    shape = run.get_input_details()[INPUT_NAME]["shape"]
+    given, found = run.get_input_details()[INPUT_NAME], run.get_output_details()
 
     def network(images: np.ndarray) -> np.ndarray:  # the file holds a batch of one
-        return np.concatenate(
-            [run(**{INPUT_NAME: image[None]})[facts.output_name] for image in images]
-        )
+        values = [run(**{INPUT_NAME: x[None]})[facts.output_tensor] for x in as_input(images, given)]
+        return from_output(np.concatenate(values), found[facts.output_tensor])
 
-    return network, tuple(int(size) for size in shape[1:]), set(run.get_output_details())
+    return network, tuple(int(size) for size in given["shape"][1:]), set(found)
 
 
 def _onnx_network(
@@ -101,11 +128,19 @@ def _onnx_network(
         str(path), sess_options=options, providers=["CPUExecutionProvider"]
     )
     (image,) = session.get_inputs()
+    shape = tuple(image.shape[1:])
+    dtype = np.uint8 if image.type == "tensor(uint8)" else np.float32
+    channels_first = shape != facts.input_shape and (*shape[1:], shape[0]) == facts.input_shape
 
     def network(images: np.ndarray) -> np.ndarray:
-        return session.run([facts.output_name], {INPUT_NAME: images})[0]
+        images = as_input(images, {"dtype": dtype})
+        if channels_first:
+            images = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+        values = session.run([facts.output_tensor], {INPUT_NAME: images})[0]
+        return np.moveaxis(values, 1, -1) if channels_first and values.ndim == 4 else values
 
-    return network, tuple(image.shape[1:]), {output.name for output in session.get_outputs()}
+    shape = facts.input_shape if channels_first else shape
+    return network, shape, {output.name for output in session.get_outputs()}
 
 
 def _savedmodel_network(
@@ -113,11 +148,13 @@ def _savedmodel_network(
 ) -> Any:
     loaded = tf.saved_model.load(str(path))
     run = loaded.signatures[SIGNATURE]
-    shape = run.structured_input_signature[1][INPUT_NAME].shape
+    spec = run.structured_input_signature[1][INPUT_NAME]
+    given = {"dtype": spec.dtype.as_numpy_dtype}
 
     def network(
         images: np.ndarray, keep: Any = loaded
     ) -> np.ndarray:  # the variables live as long as `keep`
-        return run(**{INPUT_NAME: tf.constant(images)})[facts.output_name].numpy()
+        images = tf.constant(as_input(images, given))
+        return run(**{INPUT_NAME: images})[facts.output_tensor].numpy()
 
-    return network, tuple(shape[1:]), set(run.structured_outputs)
+    return network, tuple(spec.shape[1:]), set(run.structured_outputs)

@@ -24,7 +24,7 @@ class DepthModel:
     Attributes:
         path: the file.
         facts: what it is.
-        description: the whole of the JSON beside it.
+        description: the whole of the JSON beside it, or of what the file says itself.
     """
 
     def __init__(
@@ -131,15 +131,16 @@ def _open_description(path: Path, part: str) -> tuple[dict[str, Any], ModelFacts
         UserError: if the file or its description is missing, damaged or of something else.
     """
     description = read_description(path)
-    facts = ModelFacts.from_dict(description, description_path(path))
+    beside = description_path(path)
+    facts = ModelFacts.from_dict(description, beside if beside.exists() else path)
     if facts.part != part:
         raise UserError(
             f"{path} holds a {facts.part} network, not a {part} network:"
             f" open it with kdepth.runtime.{facts.part.capitalize()}Model"
         )
-    if sha256(path) != description["files"][path.name].get("sha256"):
+    if beside.exists() and sha256(path) != description["files"][path.name].get("sha256"):
         raise UserError(
-            f"{path} is not the file that {description_path(path).name} describes"
+            f"{path} is not the file that {beside.name} describes"
             " (sha256 differs): it is truncated or was changed; copy both again or export again"
         )
     return description, facts

@@ -121,14 +121,18 @@ def _network(name: str, out: Path, arguments: argparse.Namespace) -> list[dict[s
             "tolerance": f"{tolerance:.0e}",
             "agrees": "yes" if parity <= tolerance else "no",
             "float_operators": " ".join(
-                f"{operator}:{count}" for operator, count in (entry["float_operators"] or {}).items()
+                f"{operator}:{count}"
+                for operator, count in (entry["float_operators"] or {}).items()
             ),
             "seconds": f"{seconds:.0f}",
         }
         if arguments.evaluate and arguments.runs:
             score = _abs_rel(path, info)
             floats = score if floats is None else floats
-            row["abs_rel"], row["loss_percent"] = f"{score:.4f}", f"{100 * (score / floats - 1):.2f}"
+            row["abs_rel"], row["loss_percent"] = (
+                f"{score:.4f}",
+                f"{100 * (score / floats - 1):.2f}",
+            )
         rows.append(row)
         print("  ".join(f"{key}={row[key]}" for key in COLUMNS if row.get(key)), flush=True)
     return rows

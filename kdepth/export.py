@@ -77,7 +77,11 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             flag_values=flags,
         )
         absl_flags.DEFINE_enum(
-            "layout", "nhwc", ["nhwc", "nchw"], "Of images and maps of ONNX files.", flag_values=flags
+            "layout",
+            "nhwc",
+            ["nhwc", "nchw"],
+            "Of images and maps of ONNX files.",
+            flag_values=flags,
         )
         absl_flags.DEFINE_integer("opset", 17, "Of ONNX files.", flag_values=flags)
         absl_flags.DEFINE_integer(

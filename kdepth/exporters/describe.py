@@ -17,7 +17,11 @@ from kdepth.versions import versions
 
 
 def of_network(
-    name: str, facts: ModelFacts, model: Any, run: Mapping[str, Any], score: Mapping[str, Any] | None
+    name: str,
+    facts: ModelFacts,
+    model: Any,
+    run: Mapping[str, Any],
+    score: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What is true of every file of an export.
 

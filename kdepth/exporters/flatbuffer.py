@@ -115,16 +115,16 @@ def float_operators(content: bytes) -> dict[str, int]:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    names = {
-        value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
-    }
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
     model = parse(content)
     found: collections.Counter[str] = collections.Counter()
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            touched = [graph.tensors[int(i)] for i in (*operator.inputs, *operator.outputs) if i >= 0]
+            touched = [
+                graph.tensors[int(i)] for i in (*operator.inputs, *operator.outputs) if i >= 0
+            ]
             is_float = any(tensor.type == schema.TensorType.FLOAT32 for tensor in touched)
             if is_float and name not in _BORDER:
                 found[name] += 1

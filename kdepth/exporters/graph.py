@@ -169,7 +169,10 @@ def frozen(function: Any) -> Any:
 
     def run(**inputs: Any) -> dict[str, Any]:
         values = tf.nest.flatten(constant(*(inputs[name] for name in specs)))
-        shaped = [tf.ensure_shape(value, outputs[name].shape) for name, value in zip(sorted(outputs), values)]
+        shaped = [
+            tf.ensure_shape(value, outputs[name].shape)
+            for name, value in zip(sorted(outputs), values)
+        ]
         return dict(zip(sorted(outputs), shaped))
 
     return trace(run, specs)

@@ -19,9 +19,7 @@ PRECISIONS = (*tflite.PRECISIONS, *int8.PRECISIONS)
 # What a format has, by the suffix of the file's name; the first is the float32 file.
 SUFFIXES: dict[str, dict[str, str]] = {
     "savedmodel": {"float32": SAVEDMODEL_SUFFIX},
-    "tflite": {
-        name: ".tflite" if name == "float32" else f"_{name}.tflite" for name in PRECISIONS
-    },
+    "tflite": {name: ".tflite" if name == "float32" else f"_{name}.tflite" for name in PRECISIONS},
     "onnx": {"float32": ".onnx", "dynamic": "_dynamic.onnx"},
 }
 DEFAULT_PRECISIONS = ("float32", "float16")
@@ -59,9 +57,7 @@ class Choices:
         ):
             unknown = sorted(set(values) - set(known))
             if unknown or not values:
-                raise UserError(
-                    f"--{name}={','.join(values)}: choose some of {', '.join(known)}"
-                )
+                raise UserError(f"--{name}={','.join(values)}: choose some of {', '.join(known)}")
         if not any(set(SUFFIXES[name]) & set(self.precisions) for name in self.formats):
             raise UserError(
                 f"--precisions={','.join(self.precisions)}: --formats={','.join(self.formats)} has"

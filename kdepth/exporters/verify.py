@@ -93,7 +93,9 @@ class Reference:
         """
         values = whole_path(keras_network(network, input_type), network.facts, pictures)
         if bad := _bad(values):
-            raise ParityError(f"the model itself predicts NaN or inf on {bad}: nothing was exported")
+            raise ParityError(
+                f"the model itself predicts NaN or inf on {bad}: nothing was exported"
+            )
         return cls(pictures, values)
 
 

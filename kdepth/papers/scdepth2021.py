@@ -48,7 +48,7 @@ crop, cap 80 m, each image scaled by the medians, 256x832, ImageNet weights:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras

@@ -112,7 +112,9 @@ def _litert_network(
     given, found = run.get_input_details()[INPUT_NAME], run.get_output_details()
 
     def network(images: np.ndarray) -> np.ndarray:  # the file holds a batch of one
-        values = [run(**{INPUT_NAME: x[None]})[facts.output_tensor] for x in as_input(images, given)]
+        values = [
+            run(**{INPUT_NAME: x[None]})[facts.output_tensor] for x in as_input(images, given)
+        ]
         return from_output(np.concatenate(values), found[facts.output_tensor])
 
     return network, tuple(int(size) for size in given["shape"][1:]), set(found)

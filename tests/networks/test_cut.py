@@ -18,7 +18,12 @@ PAPERS = {
     "garg": {"height": 40, "image_width": 48},
     "garg released": {"height": 32, "image_width": 64, "variant": "released"},
     "monodepth": {"height": 128, "image_width": 128, "postprocess": True},
-    "monodepth stereo": {"height": 64, "image_width": 64, "encoder": "resnet50", "stereo_input": True},
+    "monodepth stereo": {
+        "height": 64,
+        "image_width": 64,
+        "encoder": "resnet50",
+        "stereo_input": True,
+    },
     "sfmlearner": {"height": 32, "image_width": 40},
     "scdepth": {"height": 32, "image_width": 64},
 }

@@ -15,7 +15,9 @@ def test_floats_stay():
     np.testing.assert_array_equal(given, PIXELS)
 
 
-@pytest.mark.parametrize("details", [{"dtype": np.uint8}, {"dtype": np.uint8, "quantization": (0.0, 0)}])
+@pytest.mark.parametrize(
+    "details", [{"dtype": np.uint8}, {"dtype": np.uint8, "quantization": (0.0, 0)}]
+)
 def test_raw_pixels_come_back_exactly(details):
     given = as_input(PIXELS, details)
     assert given.dtype == np.uint8

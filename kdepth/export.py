@@ -146,14 +146,16 @@ def main(flags: absl_flags.FlagValues) -> int:
         pictures, source = chosen.pictures_of_run(info, model.depth_views)
     else:
         pictures, source = given, str(flags.images)
-    calibration = None
+    calibration = calibration_source = None
     if choices.wants_int8 and flags.calibration_images:
         folder = Path(flags.calibration_images)
         calibration = chosen.read_pictures(folder, flags.calibration_samples)
+        calibration_source = str(folder)
     elif choices.wants_int8:
         calibration = chosen.calibration_of_run(
             info, flags.calibration_samples, flags.calibration_seed, model.depth_views
         )
+        calibration_source = f"{info['dataset']} {info['split']}, seed {flags.calibration_seed}"
     out = Path(flags.out) if flags.out else Path("exports") / run.name
     facts = {"run": str(flags.run), **{key: info[key] for key in RUN_FACTS if key in info}}
     try:
@@ -170,6 +172,7 @@ def main(flags: absl_flags.FlagValues) -> int:
             calibration=calibration,
             pictures=pictures,
             pictures_source=source,
+            calibration_source=calibration_source,
             facts=facts,
             score=score_of(Path(flags.run)) if flags.part == "depth" else None,
         )

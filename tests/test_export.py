@@ -93,7 +93,9 @@ def test_8_bits_another_size_and_metres(run, pictures, tmp_path, capsys):
         assert f"{operator} x{count}" in printed
     assert "DIV" in entry["float_operators"] and "full int8" not in printed
     model = DepthModel(out / name)
-    assert model.facts.input_shape == (56, 80, 3) and model.description["calibrated_on"] == 2
+    assert (
+        model.facts.input_shape == (56, 80, 3) and model.description["calibrated_on"]["count"] == 2
+    )
     prediction = model(np.full((30, 40, 3), 128, np.uint8))
     assert (prediction.quantity, prediction.unit) == ("depth", "m")
 

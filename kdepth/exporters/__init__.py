@@ -78,6 +78,7 @@ def export_model(
     name: str | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     pictures_source: str | None = None,
+    calibration_source: str | None = None,
     facts: Mapping[str, Any] | None = None,
     score: Mapping[str, Any] | None = None,
 ) -> list[Artefact]:
@@ -102,6 +103,7 @@ def export_model(
         name: of the files; the folder's name by default, followed by "_pose" for that part.
         pictures: likewise, to verify on; test patterns if None.
         pictures_source: where they are from, for the description.
+        calibration_source: where those of `calibration` are from, likewise.
         facts: more about the model that the description shall hold under "run" (seed, data set,
             ...).
         score: what the model reached in an evaluation, with its protocol.
@@ -159,7 +161,12 @@ def export_model(
                 "source": pictures_source or "pictures of the caller",
                 "count": len(pictures),
             },
-            "calibrated_on": None if images is None else len(images),
+            "calibrated_on": None
+            if images is None
+            else {
+                "source": calibration_source or "pictures of the caller",
+                "count": len(images),
+            },
             "files": {artefact.path.name: _entry(artefact) for artefact in artefacts},
         }
         publish(Path(staging), folder, description)

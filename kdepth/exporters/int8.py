@@ -34,8 +34,8 @@ class Int8Files:
     Attributes:
         network: from `exported_network`.
         images: calibration images, float32 [N, h, w, C] in [0, 1].
-        input_type: "float" or "uint8". Raw pixels are the input's 8-bit numbers themselves; they
-            cost the device no operation.
+        input_type: "float" or "uint8". Raw pixels are the input's 8-bit numbers themselves, but for
+            an offset of 128.
     """
 
     def __init__(self, network: ExportedNetwork, images: np.ndarray, input_type: str) -> None:

@@ -11,13 +11,15 @@ import numpy as np
 from kdepth.exporters.graph import ExportedNetwork
 from kdepth.runtime import ModelFacts, Network, open_network, predict_image, prepare_image
 
+# Of the worst pixel. 8 bits lose a few hundredths there; a range that was measured wrongly, a half, as
+# does a network that was wired wrongly.
 TOLERANCES = {
     "float32": 1e-4,
     "float16": 1e-2,
-    "dynamic": 0.1,
+    "dynamic": 0.05,
     "int8": 0.2,
     "int8_float_io": 0.2,
-    "int8_float_head": 0.2,
+    "int8_float_head": 0.1,
 }
 
 

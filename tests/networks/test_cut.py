@@ -25,7 +25,7 @@ PAPERS = {
         "stereo_input": True,
     },
     "sfmlearner": {"height": 32, "image_width": 40},
-    "scdepth": {"height": 32, "image_width": 64},
+    "scdepth": {"height": 64, "image_width": 64},
 }
 
 

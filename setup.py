@@ -26,6 +26,7 @@ VIDEO = "av>=15,<20"
 TRAINING = [
     LITERT,
     ONNXRUNTIME,
+    "flatbuffers>=23.5,<27",
     "matplotlib>=3.9,<4",
     "pandas>=2.2,<4",
     "tabulate>=0.9,<1",

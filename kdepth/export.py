@@ -1,32 +1,38 @@
 """Export a trained run as TFLite, ONNX and SavedModel files, verified against the Keras model.
 
 Every file is run and compared with the model on pictures. If one differs or gives NaN, the command
-ends with status 1 and writes nothing.
+ends with status 1 and writes nothing. float32 and float16 files are the default: they need no
+calibration and lose next to nothing; --precisions asks for 8 bits.
 
 Example:
   python -m kdepth.export --run=runs/garg
-  python -m kdepth.export --run=runs/garg --out=exports/garg --formats=tflite --nofloat16
+  python -m kdepth.export --run=runs/garg --formats=tflite --precisions=float32,int8,int8_float_head
+  python -m kdepth.export --run=runs/garg --formats=onnx --layout=nchw --input=uint8 --output=depth
   python -m kdepth.export --run=runs/scdepth --part=pose
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags as absl_flags
 from absl import logging
 
 from kdepth.errors import UserError
-from kdepth.exporters import FORMATS, PICTURES
-from kdepth.pictures import image_files
+from kdepth.exporters import DEFAULT_PRECISIONS, FORMATS, PICTURES, PRECISIONS, Artefact
 from kdepth.runtime import PARTS
 
 # Facts of a run that its exported files carry along, where the run has them.
-RUN_FACTS = ("dataset", "split", "seed", "options", "protocol", "state", "versions")
+RUN_FACTS = ("dataset", "split", "seed", "options", "protocol", "state", "finished", "versions")
+# What they carry of the run's row in the results table.
+SCORE_FACTS = (
+    *("date", "protocol", "protocol_description", "dataset", "split", "images"),
+    *("abs_rel", "sq_rel", "rmse", "rmse_log", "delta1", "delta2", "delta3"),
+    *("strongest_baseline", "baseline_abs_rel", "gain_percent"),
+)
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -46,19 +52,70 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_list(
         "formats", list(FORMATS), "What to write, separated by commas.", flag_values=flags
     )
-    absl_flags.DEFINE_bool(
-        "float16",
-        True,
-        "With tflite, also a file with float16 weights, half the size.",
+    absl_flags.DEFINE_list(
+        "precisions",
+        list(DEFAULT_PRECISIONS),
+        f"Some of {', '.join(PRECISIONS)}; each format writes those that it has. dynamic: 8-bit"
+        " weights; int8: 8 bits, also in and out; int8_float_io: float in and out; int8_float_head:"
+        " the last layers stay float too.",
         flag_values=flags,
     )
-    absl_flags.DEFINE_string(
-        "images",
-        None,
-        "A picture or a folder of pictures to verify on; by default pictures of the run's own test"
-        " split, or test patterns where its data is gone.",
-        flag_values=flags,
-    )
+    with cli.group(flags, "what the files take and give"):
+        absl_flags.DEFINE_enum(
+            "input",
+            "float",
+            ["float", "uint8"],
+            "RGB in [0, 1], or raw 8-bit RGB.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_enum(
+            "output",
+            "native",
+            ["native", "depth"],
+            "What the paper predicts, or depth: metres of a stereo paper for pictures with the"
+            " training camera's field of view, depth up to a factor of papers that learn from video.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_enum(
+            "layout",
+            "nhwc",
+            ["nhwc", "nchw"],
+            "Of images and maps of ONNX files.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_integer("opset", 17, "Of ONNX files.", flag_values=flags)
+        absl_flags.DEFINE_integer(
+            "height",
+            None,
+            "Rows of the input, in the place of the run's; for networks without dense layers.",
+            lower_bound=1,
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_integer(
+            "image_width", None, "Columns of the input, likewise.", lower_bound=1, flag_values=flags
+        )
+    with cli.group(flags, "pictures"):
+        absl_flags.DEFINE_string(
+            "images",
+            None,
+            "A picture or a folder of pictures to verify on; by default pictures of the run's own"
+            " test split, or test patterns where its data is gone.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_integer(
+            "calibration_samples",
+            100,
+            "Pictures of the training split that the ranges of 8-bit files are measured on.",
+            lower_bound=1,
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_integer("calibration_seed", 0, "Draws them.", flag_values=flags)
+        absl_flags.DEFINE_string(
+            "calibration_images",
+            None,
+            "A picture or a folder of pictures in their place.",
+            flag_values=flags,
+        )
 
 
 def main(flags: absl_flags.FlagValues) -> int:
@@ -67,101 +124,159 @@ def main(flags: absl_flags.FlagValues) -> int:
         raise UserError(
             "--run is required: the folder of a training run, for example --run=runs/garg"
         )
-    unknown = sorted(set(flags.formats) - set(FORMATS))
-    if unknown or not flags.formats:
-        raise UserError(f"--formats={','.join(flags.formats)}: choose some of {', '.join(FORMATS)}")
-    given = None if flags.images is None else read_pictures(Path(flags.images))
+    from kdepth.exporters.plan import Choices
 
-    from tabulate import tabulate
+    choices = Choices(
+        tuple(flags.formats), tuple(flags.precisions), flags.input, flags.layout, flags.opset
+    )
+    choices.check()
+
+    from kdepth.exporters import pictures as chosen
+
+    given = None if flags.images is None else chosen.read_pictures(Path(flags.images))
 
     import kdepth
     from kdepth.exporters.verify import ParityError
     from kdepth.training.runs import Run
 
     run = Run(Path(flags.run))
-    model = kdepth.load_run(flags.run)
+    info = run.info
+    model = _model(flags)
     if given is None:
-        pictures, source = pictures_of_run(run.info)
+        pictures, source = chosen.pictures_of_run(info, model.depth_views)
     else:
         pictures, source = given, str(flags.images)
-    out = Path(flags.out) if flags.out else Path("exports") / Path(flags.run).resolve().name
-    facts = {"run": str(flags.run), **{key: run.info[key] for key in RUN_FACTS if key in run.info}}
+    calibration = calibration_source = None
+    if choices.wants_int8 and flags.calibration_images:
+        folder = Path(flags.calibration_images)
+        calibration = chosen.read_pictures(folder, flags.calibration_samples)
+        calibration_source = str(folder)
+    elif choices.wants_int8:
+        calibration = chosen.calibration_of_run(
+            info, flags.calibration_samples, flags.calibration_seed, model.depth_views
+        )
+        calibration_source = f"{info['dataset']} {info['split']}, seed {flags.calibration_seed}"
+    out = Path(flags.out) if flags.out else Path("exports") / run.name
+    facts = {"run": str(flags.run), **{key: info[key] for key in RUN_FACTS if key in info}}
     try:
         artefacts = kdepth.export_model(
             model,
             out,
-            flags.formats,
+            choices.formats,
+            precisions=choices.precisions,
             part=flags.part,
-            float16=flags.float16,
+            output=flags.output,
+            input_type=choices.input_type,
+            layout=choices.layout,
+            opset=choices.opset,
+            calibration=calibration,
             pictures=pictures,
             pictures_source=source,
+            calibration_source=calibration_source,
             facts=facts,
+            score=score_of(Path(flags.run)) if flags.part == "depth" else None,
         )
     except ParityError as error:
         print(f"kdepth export: {error}", file=sys.stderr)
         return 1
+    _print(artefacts)
+    print(
+        "parity = max|file - Keras| / range over the whole path, the worst of"
+        f" {len(pictures) or PICTURES} pictures ({source})"
+    )
+    return 0
+
+
+def _model(flags: absl_flags.FlagValues) -> Any:
+    """The run's model, at another size where one is asked for.
+
+    Raises:
+        UserError: if the network cannot be of that size.
+    """
+    import keras
+
+    import kdepth
+
+    sizes = {"height": flags.height, "image_width": flags.image_width}
+    asked = {name: value for name, value in sizes.items() if value is not None}
+    if not asked:
+        return kdepth.load_run(flags.run)
+    own = kdepth.load_run(flags.run)
+    dense = [
+        layer.name
+        for part in own.parts().values()
+        for layer in part.layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    if dense:
+        raise UserError(
+            f"--height and --image_width: {own.paper} has dense layers ({', '.join(dense)}), whose"
+            " weights belong to the size it was trained at: export it at that size, or train it anew"
+        )
+    return kdepth.load_run(flags.run, **asked)
+
+
+def score_of(run: Path) -> dict[str, Any] | None:
+    """What a run reached when it was evaluated last: its row in the results table beside it.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        Figures and their protocol; None if it was not evaluated, or was trained anew since.
+    """
+    from kdepth.evaluation.systems import run_row
+    from kdepth.evaluation.table import read_rows
+    from kdepth.training.runs import Run
+
+    name, info = Run(run).name, Run(run).info
+    digest = run_row(run, info, {})["flags_digest"]
+    try:
+        rows = read_rows(run.parent / "results.csv")
+    except UserError as error:
+        logging.warning("the files will not tell the run's score: %s", error)
+        rows = []
+    rows = [
+        row
+        for row in rows
+        if row.get("run") == row["system"] == name
+        and row.get("flags_digest") == digest
+        and row.get("date", "") >= info.get("finished", "")
+        and row["abs_rel"]
+    ]
+    if not rows:
+        return None
+    return {key: _number(rows[-1][key]) for key in SCORE_FACTS if rows[-1].get(key)}
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _print(artefacts: Sequence[Artefact]) -> None:
+    from tabulate import tabulate
+
     rows = [
         (
             str(a.path),
-            a.precision,
+            "full int8" if a.full_int8 else a.precision,
+            f"{a.input['dtype']} {a.input['layout']}",
+            a.output["dtype"],
             f"{a.bytes / 2**20:.2f}",
             f"{a.parity:.1e}",
             f"{a.tolerance:.0e}",
         )
         for a in artefacts
     ]
-    print(tabulate(rows, ["file", "weights", "MiB", "parity", "tolerance"], disable_numparse=True))
-    print(
-        f"parity = max|file - Keras| / range, the worst of {len(pictures) or PICTURES} pictures"
-        f" ({source})"
-    )
-    return 0
-
-
-def read_pictures(path: Path, limit: int = PICTURES) -> list[np.ndarray]:
-    """Pictures of a file or evenly over a folder, uint8 [H, W, 3].
-
-    Raises:
-        UserError: if there is none, or one cannot be read.
-    """
-    from kdepth.data.image import read_image
-
-    return [read_image(file) for file in _spread(image_files(path), limit)]
-
-
-def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
-    """Pictures of a run's test split and where they are from; none where its data is not at hand.
-
-    Args:
-        info: the run's facts, with `dataset`, `data_dir` and `split`.
-    """
-    from kdepth.data import open_reader
-    from kdepth.data.sample import load_image
-    from kdepth.data.synthetic import default_data_dir
-
-    try:
-        data_dir = info.get("data_dir") or default_data_dir()
-        reader = open_reader(info["dataset"], data_dir, **info.get("reader_options", {}))
-        candidates = [name for name in reader.splits() if "test" in name] + [info["split"]]
-    except (UserError, KeyError) as error:
-        logging.warning("no pictures of the run's own data (%s): --images= gives others", error)
-        return [], "test patterns"
-    for split in candidates:
-        try:
-            records = _spread(reader.records(split, frozenset({"image"})), PICTURES)
-            pictures = [load_image(record.image) for record in records]
-        except UserError as error:  # a package split of drives that are not all here
-            logging.info("no pictures of split %s: %s", split, error)
-            continue
-        return pictures, f"{info['dataset']} {split}"
-    return [], "test patterns"
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """At most `count` items, evenly over all."""
-    if len(items) <= count:
-        return list(items)
-    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+    header = ["file", "computes in", "input", "output", "MiB", "parity", "tolerance"]
+    print(tabulate(rows, header, disable_numparse=True))
+    for a in artefacts:
+        if a.float_operators:
+            left = ", ".join(f"{name} x{count}" for name, count in a.float_operators.items())
+            print(f"{a.path.name} computes in float: {left}")
 
 
 if __name__ == "__main__":

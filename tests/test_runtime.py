@@ -228,12 +228,6 @@ def test_what_is_no_model_though_its_description_says_so(own_copy, name):
     assert str(path) in one_line(error)
 
 
-def test_a_file_without_its_description(own_copy):
-    (own_copy / "tiny.json").unlink()
-    with pytest.raises(UserError, match=r"tiny\.json is missing, which says what tiny\.onnx is"):
-        DepthModel(own_copy / "tiny.onnx")
-
-
 @pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', '{"files": {}}', "\x00"])
 def test_a_damaged_description(own_copy, text):
     (own_copy / "tiny.json").write_text(text)

@@ -2,16 +2,15 @@
 
 The depth network or the pose network is exported, never the loss or the warp. `export_model` writes
 everything into a temporary folder beside its place, runs every file there against Keras, and moves the files
-into their place only if all agree. A new format is one module with a `write_...(network, path)`, a
-line in `_plan` and a reader in `kdepth.runtime.open_network`.
+into their place only if all agree. A new format is one module with a `write_...(network, path)`, its
+lines in `plan.py` and a reader in `kdepth.runtime.open_network`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ import numpy as np
 from absl import logging
 
 from kdepth.errors import UserError
+from kdepth.exporters.plan import DEFAULT_PRECISIONS, FORMATS, PRECISIONS, Choices
 from kdepth.exporters.publish import publish, size_of
-from kdepth.runtime import DESCRIPTION_FORMAT, INPUT_NAME, SAVEDMODEL_SUFFIX, ModelFacts, sha256
-from kdepth.versions import versions
+from kdepth.runtime import sha256
 
-FORMATS = ("tflite", "onnx", "savedmodel")
+__all__ = ["DEFAULT_PRECISIONS", "FORMATS", "PICTURES", "PRECISIONS", "Artefact", "export_model"]
+
 PICTURES = 4
 
 
@@ -34,11 +34,16 @@ class Artefact:
     Attributes:
         path: where it is.
         format: one of `FORMATS`.
-        precision: of its weights, "float32" or "float16".
+        precision: one of `PRECISIONS`.
         bytes: its size.
         sha256: its digest (of a folder: of its files).
         parity: max|a - b| / (max b - min b) against Keras, the worst picture.
         tolerance: what parity had to stay below.
+        input: name, dtype, layout and normalisation of its input, and of a quantised one scale and
+            zero point.
+        output: name and dtype of its output, and likewise.
+        float_operators: of an 8-bit file, the operators that compute in float, {name: count}; None of
+            other files.
     """
 
     path: Path
@@ -48,6 +53,14 @@ class Artefact:
     sha256: str
     parity: float
     tolerance: float
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    float_operators: Mapping[str, int] | None
+
+    @property
+    def full_int8(self) -> bool:
+        """Whether it computes in 8 bits alone."""
+        return self.precision == "int8" and not self.float_operators
 
 
 def export_model(
@@ -55,92 +68,103 @@ def export_model(
     folder: str | Path,
     formats: Iterable[str] = FORMATS,
     *,
+    precisions: Iterable[str] = DEFAULT_PRECISIONS,
     part: str = "depth",
-    float16: bool = True,
+    output: str = "native",
+    input_type: str = "float",
+    layout: str = "nhwc",
+    opset: int = Choices.opset,
+    calibration: Sequence[np.ndarray] | None = None,
     name: str | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     pictures_source: str | None = None,
+    calibration_source: str | None = None,
     facts: Mapping[str, Any] | None = None,
+    score: Mapping[str, Any] | None = None,
 ) -> list[Artefact]:
     """Writes a model's depth or pose network in several formats and verifies each against the model.
 
-    Writes `<folder>/<name>.tflite`, `<name>_float16.tflite`, `<name>.onnx`, `<name>_savedmodel/`
-    and `<name>.json`, which describes them. Other files of an earlier export under that name stay
-    if they hold the same network and are removed if not.
+    Writes `<folder>/<name>.tflite`, `<name>_float16.tflite`, `<name>_int8.tflite`, ...,
+    `<name>.onnx`, `<name>_savedmodel/` and `<name>.json`, which describes them. Other files of an
+    earlier export under that name stay if they hold the same network and are removed if not.
 
     Args:
         model: a `kdepth.papers.base.DepthModel` on Keras's TensorFlow backend.
         folder: where the files go; made if missing.
         formats: some of `FORMATS`.
+        precisions: some of `PRECISIONS`; each format writes those that it has.
         part: "depth", or "pose" of a paper that has a pose network.
-        float16: with "tflite", also a file with float16 weights.
+        output: "native" (what the paper's network predicts) or "depth".
+        input_type: "float" (RGB in [0, 1]) or "uint8" (raw RGB).
+        layout: of ONNX files, "nhwc" or "nchw".
+        opset: of ONNX files.
+        calibration: pictures [H, W, 3], uint8 or float in [0, 1], on which the ranges of 8-bit files
+            are measured; of a network that looks at both views of a stereo pair [H, W, 6].
         name: of the files; the folder's name by default, followed by "_pose" for that part.
-        pictures: [H, W, 3] images of any size, uint8 or float in [0, 1], to verify on; test
-            patterns if None.
+        pictures: likewise, to verify on; test patterns if None.
         pictures_source: where they are from, for the description.
+        calibration_source: where those of `calibration` are from, likewise.
         facts: more about the model that the description shall hold under "run" (seed, data set,
             ...).
+        score: what the model reached in an evaluation, with its protocol.
 
     Returns:
         What was written.
 
     Raises:
-        UserError: for an unknown format or part, another Keras backend, or a missing package.
+        UserError: for an unknown format, precision or part, another Keras backend, 8-bit files
+            without calibration pictures, or a missing package.
         kdepth.exporters.verify.ParityError: if a file differs from the model or gives NaN; then
             nothing is written.
     """
-    from kdepth.exporters import graph, verify
+    from kdepth.exporters import describe, graph, plan, verify
 
     graph.require_tensorflow_backend()
+    choices = Choices(tuple(formats), tuple(precisions), input_type, layout, opset)
+    choices.check()
     folder = Path(folder)
-    network = graph.exported_network(model, part)
+    network = graph.exported_network(model, part, output)
     name = folder.resolve().name + ("" if part == "depth" else f"_{part}") if name is None else name
-    plan = _plan(name, formats, float16)
-    model_facts = ModelFacts.of_model(model, part)
     if pictures is None or len(pictures) == 0:
         pictures = verify.pattern_pictures(*model.image_size, count=PICTURES)
         pictures_source = "test patterns"
         logging.warning(
             "no pictures were given, so the export of %s is verified on test patterns", name
         )
-    images = verify.prepare_pictures(model_facts, pictures)
-    reference = verify.keras_network(network)(images)
+    images = _calibration_images(network, calibration) if choices.wants_int8 else None
+    reference = verify.Reference.of(network, pictures, input_type)
+    described = describe.of_network(name, network.facts, model, facts or {}, score)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as staging:
         artefacts = []
-        for file_name, (format_name, precision, write) in plan.items():
-            staged = Path(staging) / file_name
-            write(network, staged)
-            result = verify.verify(staged, model_facts, images, reference, precision)
+        for file in plan.files(name, network, choices, images):
+            staged = Path(staging) / file.name
+            file.write(staged)
+            entry = describe.of_file(staged, file, network.facts, input_type)
+            file.add_metadata(staged, *describe.as_metadata(described, entry))
+            result = verify.verify(staged, network.facts, reference, file.precision)
             artefacts.append(
                 Artefact(
-                    path=folder / file_name,
-                    format=format_name,
-                    precision=precision,
+                    path=folder / file.name,
                     bytes=size_of(staged),
                     sha256=sha256(staged),
                     parity=result.value,
                     tolerance=result.tolerance,
+                    **entry,
                 )
             )
-            logging.info("%s agrees with Keras: %.1e of the range", file_name, result.value)
+            logging.info("%s agrees with Keras: %.1e of the range", file.name, result.value)
         description = {
-            "format": DESCRIPTION_FORMAT,
-            "name": name,
-            **model_facts.to_dict(),
-            "input": {
-                "name": INPUT_NAME,
-                "normalisation": "RGB [0, 1]",
-                "layout": "NHWC",
-                "dtype": "float32",
-            },
-            "output": {"name": model_facts.output_name, "unit": model_facts.unit},
-            "weights_sha256": weights_digest(model),
-            "run": dict(facts or {}),
-            "versions": versions(),
+            **described,
             "verified_on": {
                 "source": pictures_source or "pictures of the caller",
+                "count": len(pictures),
+            },
+            "calibrated_on": None
+            if images is None
+            else {
+                "source": calibration_source or "pictures of the caller",
                 "count": len(images),
             },
             "files": {artefact.path.name: _entry(artefact) for artefact in artefacts},
@@ -149,44 +173,20 @@ def export_model(
     return artefacts
 
 
-def weights_digest(model: Any) -> str:
-    """sha256 of a model's weights."""
-    digest = hashlib.sha256()
-    for _, part in sorted(model.parts().items()):
-        for value in part.get_weights():
-            digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+def _calibration_images(network: Any, pictures: Sequence[np.ndarray] | None) -> np.ndarray:
+    from kdepth.exporters import verify
 
-
-def _plan(
-    name: str, formats: Iterable[str], float16: bool
-) -> dict[str, tuple[str, str, Callable[[Any, Path], None]]]:
-    """{file name: (format, precision, writer)} of an export.
-
-    Raises:
-        UserError: for an unknown format, or none.
-    """
-    from kdepth.exporters import onnx, savedmodel, tflite
-
-    formats = list(formats)
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        received = ", ".join(unknown) or "none"
-        raise UserError(f"`formats` must be some of {', '.join(FORMATS)}; received {received}")
-    plan: dict[str, tuple[str, str, Callable[[Any, Path], None]]] = {}
-    if "savedmodel" in formats:
-        plan[f"{name}{SAVEDMODEL_SUFFIX}"] = ("savedmodel", "float32", savedmodel.write_savedmodel)
-    if "tflite" in formats:
-        plan[f"{name}.tflite"] = ("tflite", "float32", tflite.write_tflite)
-        if float16:
-            plan[f"{name}_float16.tflite"] = (
-                "tflite",
-                "float16",
-                lambda network, path: tflite.write_tflite(network, path, "float16"),
-            )
-    if "onnx" in formats:
-        plan[f"{name}.onnx"] = ("onnx", "float32", onnx.write_onnx)
-    return plan
+    if network.facts.part == "pose":
+        raise UserError(
+            "--precisions=int8: a pose network's motions are far smaller than a 256th of their range;"
+            " export it as float32, float16 or dynamic"
+        )
+    if pictures is None or len(pictures) == 0:
+        raise UserError(
+            "8-bit files need pictures to measure the ranges of the network's maps on: give some of"
+            " the training data (--calibration_images=<folder>; `calibration=` of export_model)"
+        )
+    return verify.prepare_pictures(network.facts, pictures)
 
 
 def _entry(artefact: Artefact) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         # The window sum as a product with a banded matrix: one builtin operator everywhere.
         band = (abs(channels[:, None] - channels[None]) <= self.radius).astype("float32")
         wide = ops.cast(x, "float32")
-        sums = ops.matmul(ops.square(wide), ops.convert_to_tensor(band * self.alpha))
+        # A product, because TFLite has an 8-bit kernel for it and none for `square`.
+        sums = ops.matmul(wide * wide, ops.convert_to_tensor(band * self.alpha))
         return ops.cast(wide * ops.exp(-self.beta * ops.log(self.bias + sums)), x.dtype)
 
 

@@ -182,6 +182,18 @@ class DepthModel(keras.Model):
         """{output_name: [B, H, W, 1]} of images [B, H, W, 3] in [0, 1], in inference mode: what is exported."""
         raise NotImplementedError(f"{type(self).__name__} must define `depth_outputs`")
 
+    def depth_body_and_head(self) -> tuple[Callable, Callable] | None:
+        """`depth_outputs` in two, for 8-bit exports whose last layers stay float.
+
+        The body ends before the layers that make one channel of many: from there on the numbers are
+        few and each needs more than 256 steps.
+
+        Returns:
+            (images -> list of maps, list of maps -> what `depth_outputs` returns); None of a paper
+            that does not say where to cut.
+        """
+        return None
+
     def pose_outputs(self, frames: Any) -> dict[str, Any]:
         """{"pose": [B, pose_frames - 1, 6]} of frames in time order, stacked on channels; what is exported.
 

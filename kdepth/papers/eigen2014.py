@@ -52,7 +52,7 @@ Published: NYU, 654 images, coarse / fine: abs_rel 0.228 / 0.215, sq_rel 0.223 /
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -63,6 +63,7 @@ from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 from kdepth.losses.numerics import Term
 from kdepth.losses.scale_invariant import log_difference, measured, scale_invariant
+from kdepth.networks.cut import cut
 from kdepth.networks.layers import LocalResponseNormalization, StepDropout
 from kdepth.papers.base import DepthModel, OptimizerSettings, Stage
 
@@ -475,16 +476,21 @@ class Eigen(DepthModel):
         return {"log_depth": self._log_depth(batch["image"], training)}
 
     def _log_depth(self, images: Any, training: bool) -> Any:
-        (top, left), (height, image_width) = self._crop_start(), self.input_size
-        pixels = 255.0 * images[:, top : top + height, left : left + image_width]
-        only_coarse = self.stage.output == "coarse"
+        pixels, only_coarse = self._pixels(images), self.stage.output == "coarse"
         coarse = self._parts["coarse"](pixels - COARSE_OFFSET, training=training and only_coarse)
         if only_coarse:
             return coarse
+        return self._parts["fine"](self._fine_input(pixels, coarse), training=training)
+
+    def _pixels(self, images: Any) -> Any:
+        """The network's input, 0..255, of pictures."""
+        (top, left), (height, image_width) = self._crop_start(), self.input_size
+        return 255.0 * images[:, top : top + height, left : left + image_width]
+
+    def _fine_input(self, pixels: Any, coarse: Any) -> list[Any]:
         grid, (rows, columns) = self.grid, self.grid.fine_size
         seen = pixels[:, grid.top : grid.top + rows, grid.left : grid.left + columns]
-        seen = (seen - FINE_OFFSET) / FINE_SCALE
-        return self._parts["fine"]([seen, ops.stop_gradient(coarse)], training=training)
+        return [(seen - FINE_OFFSET) / FINE_SCALE, ops.stop_gradient(coarse)]
 
     def loss_terms(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Term]:  # noqa: D102
         # Masked, decimated, and only then log: depth is never averaged, least of all with holes.
@@ -511,7 +517,27 @@ class Eigen(DepthModel):
 
     def depth_outputs(self, images: Any) -> dict[str, Any]:
         """Metres, [B, H, W, 1] at the picture's size: each cell's depth, repeated outside of the cells."""
-        depth = ops.exp(self._log_depth(images, False))
+        return self._spread(self._log_depth(images, False))
+
+    def depth_body_and_head(self) -> tuple[Callable, Callable]:  # noqa: D102
+        if self.stage.output == "coarse":
+            body, head = cut(self._parts["coarse"], ["fc7"])
+            return (
+                lambda images: body(self._pixels(images) - COARSE_OFFSET),
+                lambda maps: self._spread(head(maps)),
+            )
+        body, head = cut(self._parts["fine"], ["fine4"])
+
+        def up_to_fine4(images: Any) -> list[Any]:
+            pixels = self._pixels(images)
+            coarse = self._parts["coarse"](pixels - COARSE_OFFSET, training=False)
+            return body(self._fine_input(pixels, coarse))
+
+        return up_to_fine4, lambda maps: self._spread(head(maps))
+
+    def _spread(self, log_depth: Any) -> dict[str, Any]:
+        """What `depth_outputs` returns, of the cells' log depth."""
+        depth = ops.exp(log_depth)
         (top, left), (height, image_width) = self._cells_start(), self.image_size
         row = np.clip((np.arange(height) - top) // CELL, 0, self.grid.rows - 1)
         column = np.clip((np.arange(image_width) - left) // CELL, 0, self.grid.columns - 1)

@@ -42,7 +42,7 @@ Published, KITTI Eigen split, 697 images, Garg crop:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -56,6 +56,7 @@ from kdepth.geometry.warp import pixel_grid, valid_mask, warp, warp_disparity
 from kdepth.losses.numerics import Term, as_floats, mean_term, sum_term
 from kdepth.losses.photometric import l2
 from kdepth.losses.smoothness import central_difference_x, central_difference_y, l2_gradient
+from kdepth.networks.cut import cut
 from kdepth.networks.layers import (
     BilinearUp2,
     ChannelScale,
@@ -76,6 +77,7 @@ PAPER_SIZE = (188, 620)
 PAPER_CHANNELS = (96, 256, 384, 384, 256, 2048)
 PAPER_REDUCTION = {"L9": 8, "L10": 4, "L11": 2, "L12": 1}  # input pixels per output pixel
 PAPER_MARGIN = 6  # input pixels before the first output pixel: a cell of L9 spans 5.5 .. 13.5, from its receptive field
+PAPER_SCORES = ("L7", "L8_skip", "L9_skip")  # the layers that make one channel of many
 PAPER_SMOOTH_WEIGHT = 0.01  # gamma
 PAPER_STAGES = (
     Stage("L9", ("coarse",), epochs=100, learning_rate=0.01, output="L9"),
@@ -92,6 +94,7 @@ RELEASED_BLOCKS = (
     (3, 256),
 )  # bottlenecks of a stage, their inner channels
 RELEASED_SKIP_SCALES = (0.01, 1e-4, 1e-5, 1e-6)  # score4, score3, score2, score1
+RELEASED_SCORES = ("score_fr", "skip4", "skip3", "skip2", "skip1")
 RELEASED_SKIP_RATE = 0.01  # lr_mult of the skip scales
 RELEASED_BIAS_RATE = 2.0  # lr_mult of biases
 RELEASED_SMOOTH_WEIGHT = 0.05
@@ -484,11 +487,19 @@ class Garg(DepthModel):
         return self._disparities(batch["image"], self.stage.output, training)
 
     def _disparities(self, images: Any, last: str, training: bool) -> dict[str, Any]:
-        images = normalise(images)
+        images = self._network_input(images)
         if self.variant == "released":
             return {"disparity": self._parts["depth"](images, training=training)}
+        return self._finer(self._parts["coarse"](images, training=training), last, training)
+
+    def _network_input(self, images: Any) -> Any:
+        images = normalise(images)
+        return images if self.variant == "released" else images * IMAGE_SCALE
+
+    def _finer(self, coarse: Any, last: str, training: bool) -> dict[str, Any]:
+        """P's maps from L9 up to the level `last`."""
         level = "L9"
-        disparities = {level: self._parts["coarse"](images * IMAGE_SCALE, training=training)}
+        disparities = {level: coarse}
         for finer in ("L10", "L11", "L12"):
             if level == last:
                 break
@@ -576,11 +587,26 @@ class Garg(DepthModel):
 
     def depth_outputs(self, images: Any) -> dict[str, Any]:
         """Disparity as a fraction of the width, [B, H, W, 1], at the input's size."""
-        height, image_width = self.image_size
+        last = "disparity" if self.variant == "released" else "L12"
+        return self._full_size(self._disparities(images, last, False)[last])
+
+    def depth_body_and_head(self) -> tuple[Callable, Callable]:  # noqa: D102
         if self.variant == "released":
-            pixels = self._disparities(images, "disparity", False)["disparity"]
-        else:
-            pixels = self._disparities(images, "L12", False)["L12"]
+            body, head = cut(self._parts["depth"], RELEASED_SCORES)
+            return (
+                lambda images: body(self._network_input(images)),
+                lambda maps: self._full_size(head(maps)),
+            )
+        body, head = cut(self._parts["coarse"], PAPER_SCORES)
+        return (
+            lambda images: body(self._network_input(images)),
+            lambda maps: self._full_size(self._finer(head(maps), "L12", False)["L12"]),
+        )
+
+    def _full_size(self, pixels: Any) -> dict[str, Any]:
+        """What `depth_outputs` returns, of the finest disparities in pixels."""
+        height, image_width = self.image_size
+        if self.variant == "paper":
             rows, columns = self.sizes["L12"]
             # P does not see the outermost pixels; the map is continued there by its border.
             row = np.clip(np.arange(height) - PAPER_MARGIN, 0, rows - 1)

@@ -43,7 +43,7 @@ Published (abs_rel, sq_rel, rmse, rmse_log, [d1_all,] delta 1, 2, 3; K: KITTI, C
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -56,6 +56,7 @@ from kdepth.geometry.warp import BORDERS, warp_disparity
 from kdepth.losses.numerics import Term, as_floats, mean_term
 from kdepth.losses.photometric import image_pyramid, l1, ssim_distance
 from kdepth.losses.smoothness import edge_aware
+from kdepth.networks.cut import cut
 from kdepth.networks.layers import NearestUp2
 from kdepth.papers.base import DepthModel, OptimizerSettings, Stage, Terms
 from kdepth.prediction import Prediction
@@ -457,11 +458,28 @@ class Monodepth(DepthModel):
         Args:
             images: [B, H, W, 3] in [0, 1]; with `stereo_input` [B, H, W, 6], left and right.
         """
+        maps = self._disparities(self._with_mirrored(images), False)["disparity0"]
+        return self._left_disparity(maps)
+
+    def depth_body_and_head(self) -> tuple[Callable, Callable]:  # noqa: D102
+        body, head = cut(self._parts["depth"], ["disp1_conv"])
+        return (
+            lambda images: body(self._with_mirrored(images)),
+            lambda maps: self._left_disparity(head(maps)),
+        )
+
+    def _with_mirrored(self, images: Any) -> Any:
+        """What the network sees: the images, and with `postprocess` their mirror images after them."""
         if not self.postprocess:
-            return {"disparity": self._disparities(images, False)["disparity0"][..., 0:1]}
-        both = ops.concatenate([images, ops.flip(images, axis=2)], axis=0)  # [2 B, H, W, 3]
-        both = self._disparities(both, False)["disparity0"][..., 0:1]
-        both = ops.reshape(both, (2, -1, *self.image_size, 1))
+            return images
+        return ops.concatenate([images, ops.flip(images, axis=2)], axis=0)  # [2 B, H, W, 3]
+
+    def _left_disparity(self, maps: Any) -> dict[str, Any]:
+        """What `depth_outputs` returns, of the network's finest maps [B or 2 B, H, W, 2]."""
+        left = maps[..., 0:1]
+        if not self.postprocess:
+            return {"disparity": left}
+        both = ops.reshape(left, (2, -1, *self.image_size, 1))
         return {"disparity": blend_mirrored(both[0], ops.flip(both[1], axis=2))}
 
     def predict_depth(

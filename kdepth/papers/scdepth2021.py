@@ -48,7 +48,7 @@ crop, cap 80 m, each image scaled by the medians, 256x832, ImageNet weights:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -60,6 +60,7 @@ from kdepth.geometry.warp import inverse_warp
 from kdepth.losses.numerics import Term, as_floats, masked_sums, mean_term, safe_divide
 from kdepth.losses.photometric import l1, ssim_distance
 from kdepth.losses.smoothness import edge_aware
+from kdepth.networks.cut import cut
 from kdepth.networks.imagenet import load_resnet50
 from kdepth.networks.layers import BilinearUp2, EdgePad, NearestUp2, ReflectPad
 from kdepth.networks.resnet import resnet_features, scaled_channels
@@ -684,6 +685,13 @@ class SCDepth(DepthModel):
     def depth_outputs(self, images: Any) -> dict[str, Any]:
         """Inverse depth of relative scale, [B, H, W, 1], at the input's size."""
         return {"inverse_depth": self._parts["depth"](self.normalise(images), training=False)[0]}
+
+    def depth_body_and_head(self) -> tuple[Callable, Callable]:  # noqa: D102
+        body, head = cut(self._parts["depth"], ["dispconv0_pad"])
+        return (
+            lambda images: body(self.normalise(images)),
+            lambda maps: {"inverse_depth": head(maps)},
+        )
 
     def pose_outputs(self, frames: Any) -> dict[str, Any]:
         """[B, 1, 6] motion from the first frame to the second; angles as Euler's whatever `rotation`."""

@@ -61,7 +61,7 @@ model 0.016 +- 0.009 and 0.013 +- 0.009 m (its README).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -75,6 +75,7 @@ from kdepth.geometry.warp import BORDERS, inverse_warp
 from kdepth.losses.numerics import Term, as_floats, mean_term
 from kdepth.losses.photometric import image_pyramid, l1, ssim_distance
 from kdepth.losses.smoothness import second_order
+from kdepth.networks.cut import cut
 from kdepth.papers.base import DepthModel, OptimizerSettings, Stage
 
 # -- hyper-parameters --------------------------------------------------------------------------------------------------
@@ -460,6 +461,13 @@ class SfMLearner(DepthModel):
     def depth_outputs(self, images: Any) -> dict[str, Any]:
         """Inverse depth [B, H, W, 1] up to one unknown factor, in [0.01, 10.01]."""
         return {"inverse_depth": self._parts["depth"](normalise(images), training=False)[0]}
+
+    def depth_body_and_head(self) -> tuple[Callable, Callable]:  # noqa: D102
+        body, head = cut(self._parts["depth"], ["disp1"])
+        return (
+            lambda images: body(normalise(images)),
+            lambda maps: {"inverse_depth": head(maps)},
+        )
 
     def pose_outputs(self, frames: Any) -> dict[str, Any]:
         """Motions from the middle frame to each of the others, [B, S, 6]; frames in time order."""

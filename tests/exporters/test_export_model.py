@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,53 +10,19 @@ import pytest
 import kdepth
 from kdepth import backend, exporters
 from kdepth.errors import UserError
-from kdepth.exporters import export_model, graph, tflite, verify
-from kdepth.prediction import Rig
-from kdepth.runtime import ModelFacts, open_network, sha256
-
-HEIGHT, WIDTH = 72, 96
-
-
-def small_garg(variant: str = "paper", seed: int = 0, **size: int) -> kdepth.Garg:
-    """A narrow network whose score layers, zero at the start, were given weights."""
-    size = size or {"height": HEIGHT, "image_width": WIDTH}
-    model = kdepth.create("garg", variant=variant, width=0.05, seed=seed, **size)
-    generator = np.random.default_rng(seed)
-    for part in model.parts().values():
-        for variable in part.weights:
-            values = backend.to_numpy(variable)
-            if not values.any():
-                variable.assign(generator.normal(0.2, 0.1, values.shape))
-    model.rig = Rig(0.54, 0.58)
-    return model
-
-
-@pytest.fixture(scope="module")
-def model() -> kdepth.Garg:
-    return small_garg()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
-    return verify.pattern_pictures(100, 140, count=3, seed=5)
-
-
-@pytest.fixture(scope="module")
-def exported(model, pictures, tmp_path_factory) -> SimpleNamespace:
-    folder = tmp_path_factory.mktemp("exports") / "tiny"
-    artefacts = export_model(
-        model, folder, pictures=pictures, pictures_source="patterns", facts={"seed": 7}
-    )
-    description = json.loads((folder / "tiny.json").read_text())
-    return SimpleNamespace(folder=folder, artefacts=artefacts, description=description)
+from kdepth.exporters import describe, export_model, graph, tflite, verify
+from kdepth.runtime import DepthModel, ModelFacts, open_network, sha256
+from tests.exporters.models import HEIGHT, WIDTH, small_garg
 
 
 def test_every_format_is_written_and_agrees_with_keras(exported):
+    eight_bits = ("dynamic", "int8", "int8_float_io", "int8_float_head")
     names = {"tiny.tflite", "tiny_float16.tflite", "tiny.onnx", "tiny_savedmodel"}
-    assert {artefact.path.name for artefact in exported.artefacts} == names
+    names |= {f"tiny_{precision}.tflite" for precision in eight_bits} | {"tiny_dynamic.onnx"}
+    assert set(exported.artefacts) == names
     assert {path.name for path in exported.folder.iterdir()} == names | {"tiny.json"}
-    for artefact in exported.artefacts:
-        assert artefact.tolerance == (1e-2 if "float16" in artefact.path.name else 1e-4)
+    for artefact in exported.artefacts.values():
+        assert artefact.tolerance == verify.TOLERANCES[artefact.precision]
         assert artefact.parity <= artefact.tolerance
         assert artefact.path.exists() and artefact.bytes > 0
 
@@ -74,7 +39,7 @@ def test_the_files_compute_what_predict_depth_computes(exported, model):
 
 
 def test_float16_halves_the_weights(exported):
-    sizes = {artefact.path.name: artefact.bytes for artefact in exported.artefacts}
+    sizes = {name: artefact.bytes for name, artefact in exported.artefacts.items()}
     assert sizes["tiny_float16.tflite"] < 0.7 * sizes["tiny.tflite"]
 
 
@@ -84,13 +49,17 @@ def test_description_holds_what_a_user_of_the_file_needs(exported, model):
     assert (description["height"], description["image_width"]) == (HEIGHT, WIDTH)
     assert description["resize"] == model.resize
     assert description["output"] == {"name": "disparity", "unit": "fraction of the width"}
-    assert description["input"]["normalisation"] == "RGB [0, 1]"
+    assert description["intrinsics"].startswith("none: depth = fx / width * baseline / disparity")
+    assert description["score"] == {"protocol": "synthetic", "abs_rel": 0.25}
     assert description["rig"] == {"baseline": 0.54, "focal": 0.58}
     assert description["run"] == {"seed": 7}
     assert description["verified_on"] == {"source": "patterns", "count": 3}
     assert {"python", "kdepth", "tensorflow", "keras", "tf2onnx"} <= set(description["versions"])
-    for artefact in exported.artefacts:
+    for artefact in exported.artefacts.values():
         entry = description["files"][artefact.path.name]
+        assert {"format", "precision", "bytes", "tolerance", "float_operators"} <= set(entry)
+        assert {"name", "dtype", "layout"} <= set(entry["input"])
+        assert {"name", "dtype"} <= set(entry["output"])
         assert entry["sha256"] == sha256(artefact.path)
         assert entry["parity"] == artefact.parity
     assert ModelFacts.from_dict(description, "x") == ModelFacts.of_model(model)
@@ -140,8 +109,9 @@ def test_no_warp_and_no_randomness_in_any_graph(exported, model):
     import onnx
 
     network = graph.exported_network(model)
-    operators = graph.operator_names(graph.network_function(network, None))
-    operators |= graph.operator_names(graph.frozen_function(network, 1))
+    function = graph.network_function(network, None)
+    operators = graph.operator_names(function.get_concrete_function())
+    operators |= graph.operator_names(graph.frozen(function))
     operators |= {node.op_type for node in onnx.load(str(exported.folder / "tiny.onnx")).graph.node}
     assert "Conv2D" in operators and "Conv" in operators
     assert not {name for name in operators if "Resampler" in name or "Random" in name}
@@ -149,44 +119,29 @@ def test_no_warp_and_no_randomness_in_any_graph(exported, model):
         assert not path.is_file() or b"Resampler" not in path.read_bytes()
 
 
-def test_released_variant(tmp_path):
-    model = small_garg("released", height=32, image_width=64)
-    (artefact,) = export_model(model, tmp_path / "released", ["tflite"], float16=False)
-    assert artefact.parity <= 1e-4
-    description = json.loads((tmp_path / "released" / "released.json").read_text())
-    assert description["resize"] == "bicubic"
-    assert description["verified_on"]["source"] == "test patterns"
-
-
 def leaves_nothing(folder: Path) -> bool:
     return not folder.exists() and not list(folder.parent.iterdir())
 
 
-@pytest.mark.parametrize("damage", ["other weights", "NaN", "not a model"])
+@pytest.mark.parametrize("damage", ["other weights", "NaN"])
 def test_a_file_that_differs_is_refused_and_nothing_is_left(damage, model, tmp_path, monkeypatch):
     right = tflite.write_tflite
+    factor = float("nan") if damage == "NaN" else 1.001
 
-    def write_wrong(network, path, precision="float32"):
-        if damage == "not a model":
-            path.write_bytes(b"TFL3 but nothing behind it")
-        else:
-            factor = float("nan") if damage == "NaN" else 1.001
-            outputs = network.outputs
-
-            def wrong(images):
-                return {"disparity": factor * outputs(images)["disparity"]}
-
-            right(dataclasses.replace(network, outputs=wrong), path, precision)
+    def write_wrong(network, path, *arguments):
+        outputs = network.outputs
+        wrong = dataclasses.replace(
+            network, outputs=lambda images: {"disparity": factor * outputs(images)["disparity"]}
+        )
+        right(wrong, path, *arguments)
 
     monkeypatch.setattr(tflite, "write_tflite", write_wrong)
-    expected = {
-        "other weights": (verify.ParityError, r"out\.tflite differs from the Keras model by \d"),
-        "NaN": (verify.ParityError, r"out\.tflite returns NaN or inf on 4 of 4 pictures"),
-        "not a model": (UserError, r"out\.tflite cannot be opened as a model"),
-    }
-    error, message = expected[damage]
-    with pytest.raises(error, match=message):
-        export_model(model, tmp_path / "out", ["onnx", "tflite"])
+    message = {
+        "other weights": r"out\.tflite differs from the Keras model by \d",
+        "NaN": r"out\.tflite returns NaN or inf on 4 of 4 pictures",
+    }[damage]
+    with pytest.raises(verify.ParityError, match=message):
+        export_model(model, tmp_path / "out", ["onnx", "tflite"], precisions=["float32"])
     assert leaves_nothing(tmp_path / "out")
 
 
@@ -199,39 +154,43 @@ def test_a_model_that_predicts_nan_is_refused(tmp_path):
     assert leaves_nothing(tmp_path / "out")
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_failed_export_keeps_the_earlier_one(model, tmp_path, monkeypatch):
-    export_model(model, tmp_path / "out", ["onnx"])
-    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    monkeypatch.setattr(verify, "TOLERANCES", {"float32": 0.0, "float16": 0.0})
+    export_model(model, tmp_path / "out", ["savedmodel"])
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(verify, "TOLERANCES", dict.fromkeys(verify.TOLERANCES, 0.0))
     with pytest.raises(verify.ParityError):
-        export_model(model, tmp_path / "out", ["tflite", "onnx"])
-    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+        export_model(model, tmp_path / "out", ["tflite"])
+    assert contents(tmp_path / "out") == before
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
 def test_a_second_export_of_the_same_network_adds_up(model, tmp_path):
-    export_model(model, tmp_path / "out", ["onnx"])
-    export_model(model, tmp_path / "out", ["tflite"], float16=False)
+    export_model(model, tmp_path / "out", ["savedmodel"])
+    export_model(model, tmp_path / "out", ["tflite"], precisions=["float32"])
     files = json.loads((tmp_path / "out" / "out.json").read_text())["files"]
-    assert set(files) == {"out.onnx", "out.tflite"}
-    assert files["out.onnx"]["sha256"] == sha256(tmp_path / "out" / "out.onnx")
+    assert set(files) == {"out_savedmodel", "out.tflite"}
+    assert files["out_savedmodel"]["sha256"] == sha256(tmp_path / "out" / "out_savedmodel")
 
 
 def test_the_digest_of_weights_tells_networks_apart(model):
-    assert exporters.weights_digest(model) == exporters.weights_digest(small_garg())
-    assert exporters.weights_digest(model) != exporters.weights_digest(small_garg(seed=1))
+    assert describe.weights_digest(model) == describe.weights_digest(small_garg())
+    assert describe.weights_digest(model) != describe.weights_digest(small_garg(seed=1))
 
 
 def test_an_untrained_constant_network_can_be_exported(tmp_path):
     """Score layers start at zero, so every pixel holds the smallest disparity."""
     model = kdepth.create("garg", width=0.05, height=HEIGHT, image_width=WIDTH)
-    (artefact,) = export_model(model, tmp_path / "out", ["onnx"])
+    (artefact,) = export_model(model, tmp_path / "out", ["tflite"], precisions=["float32"])
     assert artefact.parity <= 1e-4
 
 
 @pytest.mark.parametrize("formats", [["onnx", "coreml"], []])
 def test_unknown_format(model, tmp_path, formats):
-    with pytest.raises(UserError, match="must be some of tflite, onnx, savedmodel"):
+    with pytest.raises(UserError, match="choose some of tflite, onnx, savedmodel"):
         export_model(model, tmp_path / "out", formats)
 
 
@@ -240,6 +199,72 @@ def test_another_keras_backend_is_one_clear_error(model, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow"):
         export_model(model, tmp_path / "out")
     assert leaves_nothing(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precisions": ["int4"]}, "--precisions=int4: choose some of float32, float16"),
+        ({"precisions": []}, "--precisions=: choose some of"),
+        ({"formats": ["onnx"], "precisions": ["int8"]}, "--formats=onnx has dynamic, float32"),
+        ({"formats": ["tflite"], "layout": "nchw"}, "only ONNX files have it"),
+        ({"opset": 7}, "--opset=7: must lie in 13"),
+        ({"precisions": ["int8"]}, "8-bit files need pictures"),
+        ({"part": "pose"}, "garg has no pose network"),
+        ({"part": "pose", "output": "depth"}, "garg has no pose network"),
+    ],
+)
+def test_what_cannot_be_exported(model, tmp_path, options, message):
+    options = {"formats": ["tflite", "onnx"], **options}
+    with pytest.raises(UserError, match=message):
+        export_model(model, tmp_path / "out", **options)
+    assert leaves_nothing(tmp_path / "out")
+
+
+def test_metres_need_a_rig(tmp_path):
+    model = small_garg()
+    model.rig = None
+    with pytest.raises(UserError, match="does not know the stereo rig"):
+        export_model(model, tmp_path / "out", ["onnx"], output="depth")
+
+
+def test_metres_from_raw_pixels(raw_depth, exported, model):
+    """What the disparity file says, with the training camera, of the same pixels."""
+    image = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    disparity = DepthModel(exported.folder / "tiny.onnx")(image).values
+    expected = 0.54 * 0.58 / disparity
+    for name in ("raw.tflite", "raw.onnx", "raw_savedmodel"):
+        opened = DepthModel(raw_depth.folder / name)
+        prediction = opened(image)
+        assert (prediction.quantity, prediction.kind, prediction.unit) == ("depth", "metric", "m")
+        np.testing.assert_allclose(prediction.values, expected, rtol=1e-4)
+        entry = opened.description["files"][name]["input"]
+        assert (entry["dtype"], entry["normalisation"]) == ("uint8", "RGB 0..255")
+        assert opened.description["intrinsics"].endswith("fx = 0.58 of the width")
+
+
+def test_channels_first_raw_pixels_and_an_older_opset(raw_depth):
+    import onnx
+
+    loaded = onnx.load(str(raw_depth.folder / "raw.onnx"))
+    assert {o.version for o in loaded.opset_import if not o.domain} == {15}
+    (image,), (depth,) = loaded.graph.input, loaded.graph.output
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    for value, channels in ((image, 3), (depth, 1)):
+        sizes = [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim]
+        assert sizes == ["batch", channels, HEIGHT, WIDTH]
+    assert depth.name == "depth"
+
+
+def test_depth_up_to_a_factor_has_a_name_of_its_own():
+    model = kdepth.create("sfmlearner", width=0.05, height=32, image_width=32)
+    network = graph.exported_network(model, output="depth")
+    images = np.random.default_rng(0).uniform(0, 1, (2, 32, 32, 3)).astype(np.float32)
+    values = network.outputs(backend.ops.convert_to_tensor(images))["relative_depth"]
+    expected = model.predict_depth(images).to_depth().values
+    np.testing.assert_allclose(backend.to_numpy(values)[..., 0], expected, rtol=1e-5)
+    assert (network.facts.output_name, network.facts.kind) == ("depth", "relative")
+    assert network.facts.unit == "relative"
 
 
 def test_public_name():

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdepth.exporters.verify import ParityError, parity, pattern_pictures, prepare_pictures, verify
+from kdepth.exporters.verify import (
+    ParityError,
+    Reference,
+    parity,
+    pattern_pictures,
+    prepare_pictures,
+    verify,
+)
 from kdepth.runtime import ModelFacts
 
 FACTS = ModelFacts("garg", "paper", 4, 6, "area", "disparity", "metric")
@@ -46,9 +53,14 @@ def test_shapes_must_agree():
 
 
 def run_verify(monkeypatch, tmp_path, values, reference, precision="float32"):
-    monkeypatch.setattr("kdepth.exporters.verify.open_network", lambda *a: lambda images: values)
-    images = np.zeros((len(reference), 4, 6, 3), np.float32)
-    return verify(tmp_path / "a.onnx", FACTS, images, reference, precision)
+    """Compares maps of the network's own size, so that nothing is resized."""
+    ordered = iter(values)
+    monkeypatch.setattr(
+        "kdepth.exporters.verify.open_network", lambda *a: lambda images: next(ordered)[None]
+    )
+    pictures = [np.zeros((4, 6, 3), np.float32)] * len(reference)
+    expected = Reference(pictures, [r[None, ..., 0] for r in reference])
+    return verify(tmp_path / "a.onnx", FACTS, expected, precision)
 
 
 def test_the_worst_picture_counts(monkeypatch, tmp_path):
@@ -71,10 +83,21 @@ def test_a_collapsed_network_is_named_as_the_likely_cause(monkeypatch, tmp_path)
         run_verify(monkeypatch, tmp_path, reference + np.float32(1e-7), reference)
 
 
-def test_another_shape_is_refused(monkeypatch, tmp_path):
-    reference = np.zeros((2, 4, 6, 1), np.float32)
+@pytest.mark.parametrize("precision", ["int8", "int8_float_io"])
+def test_a_broken_8_bit_file_is_refused_with_a_hint(monkeypatch, tmp_path, precision):
+    reference = np.random.default_rng(0).uniform(0, 1, (1, 4, 6, 1)).astype(np.float32)
+    with pytest.raises(ParityError, match="int8_float_head keeps the last layers"):
+        run_verify(monkeypatch, tmp_path, reference[:, ::-1], reference, precision)
+
+
+def test_another_shape_is_refused(tmp_path, monkeypatch):
+    facts = ModelFacts("x", "", 4, 6, "area", "pose", "relative", part="pose", frames=2)
+    monkeypatch.setattr(
+        "kdepth.exporters.verify.open_network", lambda *a: lambda images: np.zeros((1, 2, 6))
+    )
+    pictures = [np.zeros((4, 6, 3), np.float32)]
     with pytest.raises(ParityError, match="returns shape"):
-        run_verify(monkeypatch, tmp_path, reference[:1], reference)
+        verify(tmp_path / "a.onnx", facts, Reference(pictures, [np.zeros((1, 1, 6))]), "float32")
 
 
 def test_patterns_are_pictures_and_the_same_every_time():
@@ -91,3 +114,12 @@ def test_pictures_of_any_size_become_one_batch():
     images = prepare_pictures(FACTS, pictures)
     assert images.shape == (2, 4, 6, 3) and images.dtype == np.float32
     assert images[0].min() == 1.0 and images[1].max() == 0.0
+
+
+def test_both_views_of_a_pair_are_brought_to_size_alike():
+    facts = ModelFacts("monodepth", "vgg-stereo", 4, 6, "area", "disparity", "metric", frames=2)
+    left, right = np.random.default_rng(0).uniform(0, 1, (2, 8, 12, 3)).astype(np.float32)
+    images = prepare_pictures(facts, [np.concatenate([left, right], axis=-1)])
+    single = prepare_pictures(FACTS, [left, right])
+    assert images.shape == (1, 4, 6, 6)
+    np.testing.assert_array_equal(images[0], np.concatenate([*single], axis=-1))

@@ -423,7 +423,7 @@ def test_stereo_input_is_scored_on_both_views():
 @pytest.mark.parametrize("options", [{"stereo_input": True}, {"postprocess": True}], ids=str)
 def test_variants_are_exported_with_parity(options, tmp_path):
     model = small(**options)
-    export_model(model, tmp_path / "it", ("tflite", "onnx"), float16=False)
+    export_model(model, tmp_path / "it", ("tflite", "onnx"), precisions=["float32"])
     images = images_of(2, 128, 128, channels=3 * model.depth_views)
     wanted = model.predict_depth(images).values
     for name in ("it.tflite", "it.onnx"):

@@ -106,9 +106,13 @@ def colorize_depth(
     Returns:
         uint8 [H, W, 3].
     """
-    depth = np.asarray(depth, np.float64)
-    measured = np.isfinite(depth) & (depth > 0)
-    inverse = np.where(measured, 1.0 / np.where(measured, depth, 1.0), np.nan)
     low = None if farthest is None else 1.0 / farthest
     high = None if nearest is None else 1.0 / nearest
-    return colorize(inverse, low, high, colormap)
+    return colorize(inverse_depth(depth), low, high, colormap)
+
+
+def inverse_depth(depth: np.ndarray) -> np.ndarray:
+    """1 / depth in float64; NaN where nothing was measured (0, or not finite)."""
+    depth = np.asarray(depth, np.float64)
+    measured = np.isfinite(depth) & (depth > 0)
+    return np.where(measured, 1.0 / np.where(measured, depth, 1.0), np.nan)

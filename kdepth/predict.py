@@ -152,7 +152,7 @@ def main(flags: absl_flags.FlagValues) -> int:
         skipped.append(what)
 
     entries: list[dict[str, Any]] = []
-    done, result = 0, None
+    done = 0
     started = time.perf_counter()
     frames = _with_progress(itertools.islice(source.frames(on_bad), flags.frames), flags, source)
     with outputs.Outputs(out, settings, source.name, source.rate) as written:
@@ -166,7 +166,7 @@ def main(flags: absl_flags.FlagValues) -> int:
         except KeyboardInterrupt:
             if not source.live:
                 raise
-        if result is None:
+        if not done:
             expected = f"{source.count} {source.unit}s" if source.count else f"{source.unit}s"
             raise UserError(f"{flags.input}: none of its {expected} could be read")
     seconds = time.perf_counter() - started
@@ -279,7 +279,7 @@ def _open(flags: absl_flags.FlagValues) -> tuple[ModelFacts, Network]:
 def _with_progress(
     frames: Iterable[Frame], flags: absl_flags.FlagValues, source: Source
 ) -> Iterable[Frame]:
-    """A progress bar with the rate; lines where tqdm is missing, which the runtime does not pull."""
+    """A progress bar with the rate; lines where tqdm is missing, as beside ONNX Runtime alone."""
     total = min(filter(None, [source.count, flags.frames]), default=None)
     try:
         from tqdm import tqdm

@@ -152,23 +152,20 @@ def main(flags: absl_flags.FlagValues) -> int:
         skipped.append(what)
 
     entries: list[dict[str, Any]] = []
-    done = 0
-    started = time.perf_counter()
-    frames = _with_progress(itertools.islice(source.frames(on_bad), flags.frames), flags, source)
+    result, done, started = None, 0, time.perf_counter()
+    frames = itertools.islice(source.frames(on_bad), flags.frames)
     with outputs.Outputs(out, settings, source.name, source.rate) as written:
         try:
-            for frame in frames:
+            for frame in _with_progress(frames, flags, source):
                 result = _predicted(frame, network, facts, camera_of, rig)
-                files = written.write(result)
-                if files:
+                if files := written.write(result):
                     entries.append({**_about(frame), **files})
                 done += 1
         except KeyboardInterrupt:
             if not source.live:
                 raise
         if not done:
-            expected = f"{source.count} {source.unit}s" if source.count else f"{source.unit}s"
-            raise UserError(f"{flags.input}: none of its {expected} could be read")
+            raise UserError(f"{flags.input}: none of its {_counted(source.count, source)} was read")
     seconds = time.perf_counter() - started
     summary = {
         "format": 1,
@@ -182,13 +179,18 @@ def main(flags: absl_flags.FlagValues) -> int:
     }
     with atomic_path(out / SUMMARY) as path:
         path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    counted = source.unit if done == 1 else f"{source.unit}s"
     note = f", {len(skipped)} skipped" if skipped else ""
     print(
-        f"{done} {counted} in {seconds:.1f} s ({done / seconds:.1f}/s){note}:"
+        f"{_counted(done, source)} in {seconds:.1f} s ({done / seconds:.1f}/s){note}:"
         f" {result.quantity} ({result.prediction.unit}) in {out}"
     )
     return 0
+
+
+def _counted(count: int | None, source: Source) -> str:
+    """`1 picture`, `12 frames`."""
+    units = source.unit if count == 1 else f"{source.unit}s"
+    return units if count is None else f"{count} {units}"
 
 
 def _predicted(
@@ -296,8 +298,8 @@ def _with_lines(frames: Iterable[Frame], total: int | None, unit: str) -> Iterat
         yield frame
         now = time.perf_counter()
         if now - last >= _LOG_EVERY:
-            of = f" of {total}" if total else ""
-            logging.info("%d%s %ss, %.1f/s", done, of, unit, done / (now - started))
+            all_of = f" of {total}" if total else ""
+            logging.info("%d%s %ss, %.1f/s", done, all_of, unit, done / (now - started))
             last = now
 
 

@@ -558,7 +558,10 @@ def test_real_pictures(run, realdata, tmp_path):
     (picture,) = list(drive.rglob("image_02/data/0000000010.*"))
     out = tmp_path / "out"
     arguments = [f"--run={run}", f"--input={picture}", f"--out={out}"]
+    arguments += ["--outputs=png16,ply"]
     assert call(*arguments, f"--kitti_calib={drive / 'calib_cam_to_cam.txt'}") == 0
+    header = (out / "0000000010_points.ply").read_bytes()[:400]
+    assert b"camera: 1242x375 fx 721.538 fy 721.538 cx 609.559 cy 172.854" in header
     (entry,) = summary(out)["predictions"]
     assert (entry["kind"], entry["width"], entry["height"]) == ("metric", 1242, 375)
     assert read_depth_png(out / entry["png16"]).shape == (375, 1242)

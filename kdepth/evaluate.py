@@ -25,6 +25,7 @@ from typing import Any
 from absl import flags as absl_flags
 from absl import logging
 
+from kdepth.data import READERS
 from kdepth.errors import UserError
 from kdepth.evaluation import (
     artefacts,
@@ -293,7 +294,7 @@ def _info_of_artefact(path: Path, dataset: str | None) -> dict[str, Any]:
     no reason to ask for them.
     """
     info = artefacts.run_of(read_description(path))
-    if dataset not in (None, info.get("dataset")):
+    if info.get("dataset") not in READERS or dataset not in (None, info["dataset"]):
         return {}
     split = Path(str(info.get("split", "")))
     if split.name != str(split) and not split.exists():

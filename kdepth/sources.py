@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
+from absl import logging
 
 from kdepth.data.image import read_image
 from kdepth.data.video_stream import VIDEO_SUFFIXES, VideoStream
@@ -194,12 +195,22 @@ class Device:
     def frames(self, on_bad: OnBad) -> Iterator[Frame]:
         """Gives the newest frame each time that one is asked for, until the camera goes away."""
         hint = f"is a camera connected, and free? see --input={DEVICE_PREFIX}"
-        with (
-            VideoStream(self.device, hint=hint, device=self.driver, options=self.options) as stream,
-            _Newest(enumerate(stream)) as newest,
-        ):
-            for number, (time, image) in newest:
-                yield Frame(f"{self.name}_{number:06d}", Path(self.device), image, time, number)
+        given = 0
+        try:
+            with (
+                VideoStream(
+                    self.device, hint=hint, device=self.driver, options=self.options
+                ) as stream,
+                _Newest(enumerate(stream)) as newest,
+            ):
+                for number, (time, image) in newest:
+                    yield Frame(f"{self.name}_{number:06d}", Path(self.device), image, time, number)
+                    given += 1
+        except UserError as error:
+            if not given:
+                raise
+            # Unplugged: what was recorded up to now is kept.
+            logging.warning("the camera has gone after %d frames: %s", given, error)
 
 
 Source = Union[Pictures, VideoFile, Device]

@@ -129,6 +129,18 @@ def test_a_camera_gives_newer_and_newer_frames(fake_camera):
     assert threading.active_count() < 20
 
 
+def test_a_camera_that_is_unplugged_ends(fake_camera, monkeypatch, caplog):
+    decode = video_stream.VideoStream.__iter__
+
+    def unplugged(self):
+        yield next(decode(self))
+        raise UserError("Input/output error")
+
+    monkeypatch.setattr(video_stream.VideoStream, "__iter__", unplugged)
+    assert len(list(open_source("camera:0").frames(stop))) == 1
+    assert "the camera has gone after 1 frames" in caplog.text
+
+
 def test_a_camera_that_is_not_there():
     with pytest.raises(UserError, match=r"/dev/video77: cannot be opened.*is a camera connected"):
         next(Device("/dev/video77", "v4l2", {}).frames(stop))

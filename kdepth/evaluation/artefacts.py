@@ -52,7 +52,10 @@ class Timing:
 def run_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """What an exported model says about the run it comes from; nothing where it says nothing."""
     run = description.get("run")
-    return dict(run) if isinstance(run, Mapping) else {}
+    run = dict(run) if isinstance(run, Mapping) else {}
+    if not isinstance(run.get("options"), Mapping):
+        run["options"] = {}
+    return run
 
 
 def columns(model: DepthModel) -> dict[str, Any]:

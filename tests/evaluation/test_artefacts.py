@@ -50,7 +50,7 @@ def model_of(name: str) -> kdepth.papers.base.DepthModel:
 
 
 def evaluate(source: str, world: Path, *more: str) -> None:
-    data = ["--dataset=synthetic", f"--data_dir={world}", "--limit=2"]
+    data = [f"--data_dir={world}", "--limit=2"]  # run and file say which data set it is
     quick = ["--pictures=0", "--bootstrap=0", "--results=results.csv"]
     assert cli.call("evaluate", [source, *data, *quick, *more]) == 0
 

@@ -25,10 +25,12 @@ from typing import Any
 from absl import flags as absl_flags
 from absl import logging
 
-from kdepth.data import lasting_options, parse_options
+from kdepth.data import READERS
 from kdepth.errors import UserError
 from kdepth.evaluation import (
+    artefacts,
     bootstrap,
+    chosen_data,
     compare,
     odometry_task,
     output,
@@ -42,7 +44,8 @@ from kdepth.evaluation.crops import CROPS, VIEWS
 from kdepth.evaluation.predictions import FILE_QUANTITIES
 from kdepth.evaluation.protocol import GROUND_TRUTHS, INTERPOLATIONS, Protocol
 from kdepth.evaluation.scaling import SCALINGS
-from kdepth.evaluation.sources import TEST_SPLITS, TRAIN_SPLITS, Source
+from kdepth.evaluation.sources import Source
+from kdepth.runtime import read_description
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -180,51 +183,39 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
 def main(flags: absl_flags.FlagValues) -> int:
     """Scores, prints, stores; status 1 only if `--gate` is not passed."""
-    from kdepth.evaluation import record
-    from kdepth.evaluation.table import append, read_rows
-
     odometry_task.check_flags(flags)
-    if flags.compare and not flags.bootstrap:
-        raise UserError("--compare needs draws: leave out --bootstrap=0")
-    if flags.comparison and not flags.compare:
-        raise UserError("--comparison: nothing is compared; --compare names the other system")
+    given = _check_flags(flags)
     others = [per_image.read(Path(name)) for name in flags.compare]
-    given = [name for name in ("run", "model", "predictions") if flags[name].value]
-    if not given and others:
+    if not given:
         return _compare_alone(flags, others)
-    if len(given) != 1:
-        raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
     if flags.task == odometry_task.NAME:
-        info = _run_info(flags)
+        info = _info(flags) if flags.run else {}
         facts = systems.run_row(Path(flags.run), info, {}) if flags.run else {}
         return odometry_task.main(flags, info, facts, _results_path(flags))
-    if flags.postprocess is not None and not flags.run:
-        raise UserError(
-            "--postprocess is for --run; exported models and predictions are as they are"
-        )
+    return _score(flags, others)
+
+
+def _score(flags: absl_flags.FlagValues, others: list[per_image.PerImage]) -> int:
+    """Scores one system, and compares it with others that were scored before."""
+    from kdepth.evaluation import record, table
+
     edges = parse_edges(flags.distance_bins) if flags.distance_bins else None
-    info = _run_info(flags)
-    test, protocol = _test_data(flags, info)
-    train = _training_data(flags, info, test)
+    info = _info(flags)
+    test, protocol = chosen_data.scored_data(flags, info)
+    train = chosen_data.baseline_data(flags, info, test)
     results = _results_path(flags)
-    read_rows(results)  # a damaged table shall be found before the work, not after
+    table.read_rows(results)  # a damaged table shall be found before the work, not after
     count = test.count(protocol, flags.photometric)
     system = _open_system(flags, info, count)
     protocol = _scaled_for(protocol, system.kind, flags.scaling)
     for other in others:
         compare.check_protocol(other, protocol.describe())
-    if info and test.is_same_as(_trained_on(info, test)):
-        logging.warning("%s is what the run was trained on: this is no test", test.name)
-    if protocol.images not in (0, count) and test.split == protocol.split:
-        logging.warning(
-            "%s has %d images with ground truth and protocol %s is about %d: its figures do not "
-            "compare with published ones",
-            *(test.name, count, protocol.name, protocol.images),
-        )
+    _warn_of_data(info, test, protocol, count)
+
+    fitted = with_progress.fit_baselines(train, protocol)
     root = Path(flags.run) if flags.run else results.parent / "predictions" / system.name
     folder = output.Folder(root, protocol)
     by_distance = ErrorByDistance(edges or default_edges(protocol.max_depth))
-    fitted = with_progress.fit_baselines(train, protocol)
     with output.error_maps(folder.file("_errors"), flags.error_maps) as each:
         scores = with_progress.score(
             system,
@@ -237,6 +228,7 @@ def main(flags: absl_flags.FlagValues) -> int:
             by_distance=by_distance,
             each=each,
         )
+
     figures = per_image.of_scores(system.name, protocol, scores)
     draws, seed = flags.bootstrap, flags.bootstrap_seed
     compared = output.compare_last([*others, figures], draws, seed)
@@ -245,7 +237,7 @@ def main(flags: absl_flags.FlagValues) -> int:
     output.print_reports(rows, bold=sys.stdout.isatty())
     print("", *output.summary(system.name, protocol, scores, trusted), sep="\n")
     written = output.write_files(folder, system.name, test.name, scores, by_distance, trusted)
-    append(results, rows)
+    table.append(results, rows)
     print(f"wrote {', '.join(str(path) for path in [*written, results])}")
     output.print_comparisons(compared, flags.comparison)
     return _gate(flags.gate, scores.gain())
@@ -263,105 +255,63 @@ def _compare_alone(flags: absl_flags.FlagValues, tables: list[per_image.PerImage
 # -- what was asked for --------------------------------------------------------------------------
 
 
-def _run_info(flags: absl_flags.FlagValues) -> dict[str, Any]:
-    """`run.json` of --run, else nothing."""
+def _check_flags(flags: absl_flags.FlagValues) -> str | None:
+    """Refuses flags that do not go together; returns the one that names what is scored."""
+    if flags.compare and not flags.bootstrap:
+        raise UserError("--compare needs draws: leave out --bootstrap=0")
+    if flags.comparison and not flags.compare:
+        raise UserError("--comparison: nothing is compared; --compare names the other system")
+    given = [name for name in ("run", "model", "predictions") if flags[name].value]
+    if not given and flags.compare:
+        return None
+    if len(given) != 1:
+        raise UserError("give one of --run=runs/<name>, --model=<exported> or --predictions=<file>")
+    if flags.task != odometry_task.NAME and flags.postprocess is not None and not flags.run:
+        raise UserError(
+            "--postprocess is for --run; exported models and predictions are as they are"
+        )
+    return given[0]
+
+
+def _info(flags: absl_flags.FlagValues) -> dict[str, Any]:
+    """What is known of the training of --run or --model; nothing of others' predictions."""
+    if flags.model:
+        return _info_of_artefact(Path(flags.model), flags.dataset)
     if not flags.run:
         return {}
     from kdepth.training.runs import Run
 
-    run = Run(Path(flags.run))
-    info = dict(run.info)
+    info = dict(Run(Path(flags.run)).info)
     if info.get("state") not in (None, "finished"):
         logging.warning("the run's training is not finished (state: %s)", info["state"])
     return info
 
 
-def _test_data(flags: absl_flags.FlagValues, info: dict[str, Any]) -> tuple[Source, Protocol]:
-    dataset = flags.dataset or info.get("dataset")
-    if not dataset:
-        raise UserError("--dataset is required: no run says which data to score")
-    named = protocols.find(flags.protocol) if flags.protocol else None
-    split = flags.split or (named.split if named else "")
-    split = split or TEST_SPLITS.get(dataset) or protocols.default_for(dataset).split
-    protocol = (named or protocols.default_for(dataset, split)).replace(
-        crop=flags.crop,
-        cap=flags.cap,
-        scaling=flags.scaling,
-        interpolation=flags.interpolation,
-        view=flags.view,
-        ground_truth=flags.ground_truth,
-    )
-    protocol.check_dataset(dataset)
-    known = info.get("data_dir") if dataset == info.get("dataset") else None
-    data_dir = _data_dir(dataset, flags.data_dir or known, "data_dir")
-    options = _reader_options(flags, info, dataset, protocol)
-    test = Source(dataset, data_dir, split, flags.on_bad_sample, options)
-    if not split:
-        raise UserError(
-            f"--split is required: {dataset} has no test split of its own; it has {test.splits()}"
-        )
-    return test, protocol
+def _info_of_artefact(path: Path, dataset: str | None) -> dict[str, Any]:
+    """What an exported model says of its training, where it is about the data that is scored.
 
-
-def _reader_options(
-    flags: absl_flags.FlagValues, info: dict[str, Any], dataset: str, protocol: protocols.Protocol
-) -> dict[str, Any]:
-    """The reader's options: the run's, where it was trained on the same data set, and the flags'.
-
-    Those that the protocol sets are its own.
+    The file may have come from another machine: other data, and a list file that is not here, are
+    no reason to ask for them.
     """
-    given = parse_options(dataset, flags.reader_option)
-    fixed = protocol.reader_options(dataset)
-    for name, value in fixed.items():
-        if given.get(name, value) != value:
-            raise UserError(
-                f"--reader_option={name}={given[name]}: protocol {protocol.name} is about "
-                f"{name}={value}; choose another --protocol, or leave the option out"
-            )
-    known = info.get("reader_options", {}) if dataset == info.get("dataset") else {}
-    options = {**lasting_options(dataset, known), **given}
-    return {name: value for name, value in options.items() if name not in fixed}
+    info = artefacts.run_of(read_description(path))
+    if info.get("dataset") not in READERS or dataset not in (None, info["dataset"]):
+        return {}
+    split = Path(str(info.get("split", "")))
+    if split.name != str(split) and not split.exists():
+        del info["split"]
+    return info
 
 
-def _training_data(flags: absl_flags.FlagValues, info: dict[str, Any], test: Source) -> Source:
-    """What baselines are fitted on: by the flags, else what the run was trained on."""
-    trained = _trained_on(info, test)
-    dataset = flags.baseline_dataset or trained.dataset
-    same = dataset == trained.dataset
-    split = flags.baseline_split or (trained.split if same else TRAIN_SPLITS.get(dataset))
-    data_dir = flags.baseline_data_dir or (trained.data_dir if same else None)
-    data_dir = _data_dir(dataset, data_dir, "baseline_data_dir")
-    options = next((s.reader_options for s in (test, trained) if s.dataset == dataset), {})
-    train = Source(dataset, data_dir, split or "", test.on_bad_sample, options)
-    if not split:
-        raise UserError(
-            f"--baseline_split is required: which part of {dataset} is for training the baselines? "
-            f"It has {train.splits()}; or --baseline_dataset names another data set"
+def _warn_of_data(info: dict[str, Any], test: Source, protocol: Protocol, count: int) -> None:
+    """Says where the figures would mislead."""
+    if info and test.is_same_as(chosen_data.trained_on(info, test)):
+        logging.warning("%s is what the run was trained on: this is no test", test.name)
+    if protocol.images not in (0, count) and test.split == protocol.split:
+        logging.warning(
+            "%s has %d images with ground truth and protocol %s is about %d: its figures do not "
+            "compare with published ones",
+            *(test.name, count, protocol.name, protocol.images),
         )
-    if train.is_same_as(test):
-        logging.warning("the baselines are fitted on the scored frames, %s", test.name)
-    return train
-
-
-def _trained_on(info: dict[str, Any], test: Source) -> Source:
-    """The run's training data; without a run, the train split of the data set that is scored."""
-    dataset, known = info.get("dataset") or test.dataset, info.get("data_dir")
-    if dataset == test.dataset and not (known and Path(known).is_dir()):
-        data_dir = test.data_dir  # the data may have moved since, and --data_dir says where to
-    else:
-        data_dir = _data_dir(dataset, known, "baseline_data_dir")
-    split = info.get("split") or TRAIN_SPLITS.get(dataset, "")
-    return Source(dataset, data_dir, split, reader_options=info.get("reader_options", {}))
-
-
-def _data_dir(dataset: str, data_dir: str | Path | None, flag: str) -> Path:
-    if data_dir is not None:
-        return Path(data_dir).expanduser()
-    if dataset != "synthetic":
-        raise UserError(f"--{flag} is required: where is {dataset}?")
-    from kdepth.data import synthetic
-
-    return synthetic.ensure()
 
 
 def _results_path(flags: absl_flags.FlagValues) -> Path:
@@ -393,12 +343,8 @@ def _open_system(flags: absl_flags.FlagValues, info: dict[str, Any], count: int)
             flags.rig_baseline,
             flags.depth_factor,
         )
-    from kdepth import runtime
-
     if flags.model:
-        model = runtime.DepthModel(flags.model)
-        name = flags.name or Path(flags.model).name
-        return systems.from_network(name, model.facts, model.run, flags.rig_baseline)
+        return systems.from_artefact(Path(flags.model), flags.name, flags.rig_baseline)
     asked = {} if flags.postprocess is None else {"postprocess": flags.postprocess}
     return systems.from_run(Path(flags.run), info, asked, flags.name, flags.rig_baseline)
 

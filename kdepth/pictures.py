@@ -8,6 +8,7 @@ from typing import Optional
 
 import numpy as np
 
+from kdepth.data.intrinsics import Intrinsics, read_intrinsics
 from kdepth.data.kitti_calibration import Calibration, camera_of
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
@@ -55,20 +56,40 @@ def focal_camera(fx: float) -> CameraOf:
     """
     if not (np.isfinite(fx) and fx > 0):
         raise UserError(f"--fx={fx} must be a positive number of pixels")
-    sizes: dict[tuple[int, int], Path] = {}
+    return _of_one_size(f"--fx={fx:g}", lambda width, height: pinhole(fx, width, height))
 
-    def camera(file: Path, width: int, height: int) -> Camera:
-        sizes.setdefault((width, height), file)
-        if len(sizes) > 1:
-            (first_width, first_height), first = next(iter(sizes.items()))
-            raise UserError(
-                f"--fx={fx:g} is in pixels of one picture size, but {first} is"
-                f" {first_width}x{first_height} and {file} is"
-                f" {width}x{height}: predict them apart"
-            )
-        return pinhole(fx, width, height)
 
-    return camera
+def intrinsics_camera(text: str) -> CameraOf:
+    """The camera that a user wrote down.
+
+    Args:
+        text: `fx,fy,cx,cy` in pixels of the pictures, which must then have one size, or a file that
+            `kdepth.data.intrinsics.read_intrinsics` reads; one that tells width and height is for
+            pictures of any size and that shape.
+
+    Raises:
+        UserError: if it is neither; the returned function, if it cannot be the picture's camera.
+    """
+    try:
+        fx, fy, cx, cy = (float(number) for number in text.split(","))
+    except ValueError:
+        known = read_intrinsics(Path(text))
+    else:
+        if not (np.isfinite([cx, cy]).all() and 0 < fx < np.inf and 0 < fy < np.inf):
+            raise UserError(f"--intrinsics={text}: must be fx,fy,cx,cy in pixels")
+        known = Intrinsics(f"--intrinsics={text}", fx, fy, cx, cy)
+    if known.width is None:
+        return _of_one_size(known.source, known.camera)
+    return lambda file, width, height: known.camera(width, height)
+
+
+def training_camera(focal: float) -> CameraOf:
+    """A camera with the field of view of the training camera.
+
+    Args:
+        focal: fx as a fraction of the width.
+    """
+    return lambda file, width, height: pinhole(focal * width, width, height)
 
 
 def kitti_camera(path: Path, index: int) -> CameraOf:
@@ -94,6 +115,24 @@ def kitti_camera(path: Path, index: int) -> CameraOf:
                 f" ({calibrated.width}x{calibrated.height}): a cropped picture needs --fx"
             )
         return calibrated.resize(width, height)
+
+    return camera
+
+
+def _of_one_size(source: str, camera_of_size: Callable[[int, int], Camera]) -> CameraOf:
+    """Refuses pictures of another size than the first: `source` is in pixels of one size."""
+    sizes: dict[tuple[int, int], Path] = {}
+
+    def camera(file: Path, width: int, height: int) -> Camera:
+        sizes.setdefault((width, height), file)
+        if len(sizes) > 1:
+            (first_width, first_height), first = next(iter(sizes.items()))
+            raise UserError(
+                f"{source} is in pixels of one picture size, but {first} is"
+                f" {first_width}x{first_height} and {file} is"
+                f" {width}x{height}: predict them apart"
+            )
+        return camera_of_size(width, height)
 
     return camera
 

@@ -1,24 +1,26 @@
-"""Predict depth for a picture or a folder, with a run or an exported model.
+"""Predict depth for pictures, a folder, a video or a camera, with a run or an exported model.
 
-Per picture and at its own size come a colour map (<name>_color.png, near is bright), a float32 .npy
-and a 16-bit PNG. The latter two are called <name>_depth where the prediction is metric (metres; PNG
-in KITTI's convention, 256 * metres), <name>_disparity from a stereo paper without a camera (npy:
-fraction of the width; PNG: 256 * pixels) and <name>_relative_depth where the scale is unknown.
-predictions.json says what every file is.
+Pictures get, each at its own size, a colour map (<name>_color.png, near is bright), a float32 .npy
+and a 16-bit PNG; a video or a camera gets an MP4 of the frames beside their depth, coloured without
+flicker. --outputs chooses others, among them coloured point clouds (PLY). Files are called _depth
+where the prediction is metric (metres), _disparity from a stereo paper without a camera, and
+_relative_depth where the scale is unknown. predictions.json says what every file is.
 
 Example:
   python -m kdepth.predict --run=runs/garg --input=street.png --out=predictions
   python -m kdepth.predict --model=exports/garg/garg.tflite --fx=721.5
-      --input=photos --out=predictions
+      --input=photos --out=predictions --outputs=color,ply
+  python -m kdepth.predict --model=exports/garg/garg.tflite --input=drive.mp4 --out=predictions
+  python -m kdepth.predict --model=exports/garg/garg.tflite --input=camera:0 --out=predictions
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+import itertools
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,101 +28,104 @@ import numpy as np
 from absl import flags as absl_flags
 from absl import logging
 
-from kdepth import visualize
-from kdepth.data.image import DEPTH_SCALE, read_image, write_depth_png, write_image
+from kdepth import camera_flags, visualize
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
-from kdepth.pictures import CameraOf, focal_camera, image_files, kitti_camera, pinhole
-from kdepth.prediction import Prediction, Rig
+from kdepth.output import color, outputs
+from kdepth.output.result import Result
+from kdepth.pictures import CameraOf
+from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel, ModelFacts, Network, predict_image
+from kdepth.sources import PICTURE_RATE, Frame, Pictures, Source, open_source
 
 SUMMARY = "predictions.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class ColorSettings:
-    """How the colour maps are made.
-
-    Attributes:
-        vmin: lowest value of the range in the prediction's unit; None takes it from every picture.
-        vmax: highest value.
-        colormap: its name.
-    """
-
-    vmin: float | None
-    vmax: float | None
-    colormap: str
+# What is written by default of pictures, and of videos and cameras.
+PICTURE_OUTPUTS = ("color", "npy", "png16")
+VIDEO_OUTPUTS = ("mp4",)
+# Metres; the field's usual cap. Beyond it a cloud is sky.
+MAX_DEPTH = 80.0
+_LOG_EVERY = 5.0  # seconds between lines of progress where tqdm is missing
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the command's flags."""
     from kdepth import cli
 
+    def text(name: str, help: str) -> None:
+        absl_flags.DEFINE_string(name, None, help, flag_values=flags)
+
+    def number(name: str, help: str, default: float | None = None) -> None:
+        absl_flags.DEFINE_float(name, default, help, flag_values=flags)
+
+    def count(name: str, help: str, default: int | None = None) -> None:
+        absl_flags.DEFINE_integer(name, default, help, lower_bound=1, flag_values=flags)
+
     cli.define_run_flag(flags, "The run to predict with, for example runs/garg.")
-    absl_flags.DEFINE_string(
-        "model",
-        None,
-        "An exported model to predict with, in the place of --run.",
-        flag_values=flags,
-    )
-    absl_flags.DEFINE_string(
-        "input", None, "A picture, or a folder of pictures.", flag_values=flags
-    )
-    absl_flags.DEFINE_string(
-        "out",
-        None,
-        "The folder for the results: per picture a colour map, a 16-bit PNG (KITTI's convention)"
-        " and a float32 .npy, named _depth, _disparity or _relative_depth after what they hold; and"
-        f" {SUMMARY}.",
-        flag_values=flags,
-    )
-    absl_flags.DEFINE_integer(
-        "threads", None, "Threads of the interpreter (--model).", lower_bound=1, flag_values=flags
-    )
-    absl_flags.DEFINE_enum(
-        "on_bad_sample",
-        "stop",
-        ["stop", "skip"],
-        "A picture that cannot be read: stop and name it, or skip, count and report it.",
-        flag_values=flags,
-    )
-    with cli.group(flags, "camera (for metres from papers that learned from stereo pairs)"):
-        absl_flags.DEFINE_float(
-            "fx",
+    text("model", "An exported model to predict with, in the place of --run.")
+    count("threads", "Threads of the interpreter (--model).")
+    with cli.group(flags, "input"):
+        text(
+            "input",
+            "A picture, a folder of pictures, a video file, or camera:0, the first camera of this"
+            " machine (camera:<device> another one; Ctrl-C ends it).",
+        )
+        count("step", "Use every so many-th frame of a video.", 1)
+        count("frames", "Stop after so many pictures or frames.")
+        absl_flags.DEFINE_multi_string(
+            "device_option",
+            [],
+            "An option of the camera's driver as name=value, for example video_size=1280x720; give"
+            " it several times.",
+            flag_values=flags,
+        )
+        absl_flags.DEFINE_enum(
+            "on_bad_sample",
+            "stop",
+            ["stop", "skip"],
+            "A picture that cannot be read: stop and name it, or skip, count and report it. A video"
+            " that breaks off is used up to there.",
+            flag_values=flags,
+        )
+    with cli.group(flags, "output"):
+        text("out", f"The folder for the results and {SUMMARY}.")
+        absl_flags.DEFINE_list(
+            "outputs",
             None,
-            "Horizontal focal length in pixels of the input pictures.",
+            "What is written: color (colour map, PNG), npy (float32), png16 (16-bit PNG, KITTI's"
+            " convention), ply (coloured point cloud), mp4 (a video). By default"
+            f" {','.join(PICTURE_OUTPUTS)} of pictures, {','.join(VIDEO_OUTPUTS)} of videos and"
+            " cameras.",
             flag_values=flags,
         )
-        absl_flags.DEFINE_string(
-            "kitti_calib",
-            None,
-            "A KITTI calib_cam_to_cam.txt that tells the camera.",
+        absl_flags.DEFINE_enum(
+            "video_layout",
+            outputs.LAYOUTS[0],
+            list(outputs.LAYOUTS),
+            "What the MP4 shows: frame and depth, or depth alone.",
             flag_values=flags,
         )
-        absl_flags.DEFINE_integer(
-            "kitti_camera", 2, "Which camera of --kitti_calib: 0 to 3.", 0, 3, flag_values=flags
+        number("fps", f"Pictures per second of an MP4 of pictures; by default {PICTURE_RATE:g}.")
+        number(
+            "max_depth",
+            "Farther points are left out of point clouds, in the unit of the depth; by default"
+            f" {MAX_DEPTH:g} where that is metres, and none otherwise.",
         )
-        absl_flags.DEFINE_bool(
-            "assume_training_camera",
-            False,
-            "Assume that the pictures have the field of view of the training camera.",
-            flag_values=flags,
-        )
-        absl_flags.DEFINE_float(
-            "baseline",
-            None,
-            "Metres, in the place of the training rig's baseline.",
-            flag_values=flags,
-        )
-    with cli.group(flags, "colour map"):
-        absl_flags.DEFINE_float(
+    with cli.group(flags, "camera (for metres from papers that learned stereo, and for clouds)"):
+        camera_flags.define_flags(flags)
+    with cli.group(flags, "colours"):
+        number(
             "vmin",
-            None,
-            "Lowest value of the range, in the unit of the .npy; by default each picture's"
-            " percentiles.",
+            "Lowest value of the range, in the unit of the .npy; by default from percentiles, of each"
+            " picture or over the frames of a video.",
+        )
+        number("vmax", "Highest value of the range.")
+        absl_flags.DEFINE_float(
+            "color_memory",
+            color.MEMORY,
+            "Seconds in which the range of a video follows its frames; 0: at once, which flickers.",
+            lower_bound=0.0,
             flag_values=flags,
         )
-        absl_flags.DEFINE_float("vmax", None, "Highest value of the range.", flag_values=flags)
         absl_flags.DEFINE_string(
             "colormap",
             visualize.DEFAULT_COLORMAP,
@@ -130,101 +135,126 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
 
 def main(flags: absl_flags.FlagValues) -> int:
-    """Predicts every picture and writes the results."""
-    files, out = _checked_paths(flags)
-    colors = _checked_colors(flags)
+    """Predicts every picture or frame and writes the results."""
+    source, out = _checked_paths(flags)
+    settings = _output_settings(flags, source)
     facts, network = _open(flags)
-    rig = _rig(flags, facts)
-    camera_of_picture = _camera_source(flags, facts, rig)
+    rig = camera_flags.rig_of(flags, facts)
+    camera_of = camera_flags.camera_of(flags, facts, wants_points="ply" in settings.kinds)
+    if flags.max_depth is None and facts.kind != "relative":
+        settings = dataclasses.replace(settings, max_depth=MAX_DEPTH)
+    skipped: list[str] = []
+
+    def on_bad(what: str, error: UserError) -> None:
+        if flags.on_bad_sample == "stop":
+            raise UserError(f"{error} (--on_bad_sample=skip goes on without it)")
+        logging.warning("skipped: %s", error)
+        skipped.append(what)
 
     entries: list[dict[str, Any]] = []
-    skipped: list[str] = []
-    started = time.perf_counter()
-    for file in _with_progress(files):
+    result, done, started = None, 0, time.perf_counter()
+    frames = itertools.islice(source.frames(on_bad), flags.frames)
+    with outputs.Outputs(out, settings, source.name, source.rate) as written:
         try:
-            image = read_image(file)
-        except UserError as error:
-            if flags.on_bad_sample == "stop":
-                raise UserError(f"{error} (--on_bad_sample=skip goes on without it)") from None
-            logging.warning("skipped: %s", error)
-            skipped.append(str(file))
-            continue
-        height, width = image.shape[:2]
-        prediction = predict_image(
-            network, facts, image, camera_of_picture(file, width, height), rig
-        )
-        if prediction.quantity == "inverse_depth":
-            prediction = prediction.to_depth()
-        if not np.isfinite(prediction.values).all():
-            raise UserError(
-                f"{file}: the model predicts NaN or inf for it, so nothing is written for it;"
-                " train the model again"
-            )
-        entries.append(
-            {
-                "image": str(file),
-                "width": width,
-                "height": height,
-                **_write(out, file, prediction, colors),
-            }
-        )
+            for frame in _with_progress(frames, flags, source):
+                result = _predicted(frame, network, facts, camera_of, rig)
+                if files := written.write(result):
+                    entries.append({**_about(frame), **files})
+                done += 1
+        except KeyboardInterrupt:
+            if not source.live:
+                raise
+        if not done:
+            raise UserError(f"{flags.input}: none of its {_counted(source.count, source)} was read")
     seconds = time.perf_counter() - started
-    if not entries:
-        raise UserError(f"{flags.input}: none of its {len(files)} pictures could be read")
     summary = {
         "format": 1,
         "model": str(flags.model or flags.run),
         **facts.to_dict(),
-        "camera": _camera_text(flags, rig),
+        "input": flags.input,
+        "camera": camera_flags.describe(flags, rig),
         "predictions": entries,
+        "video": written.video(),
         "skipped": skipped,
     }
     with atomic_path(out / SUMMARY) as path:
         path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    first = entries[0]
-    pictures = "picture" if len(entries) == 1 else "pictures"
     note = f", {len(skipped)} skipped" if skipped else ""
     print(
-        f"{len(entries)} {pictures} in {seconds:.1f} s ({len(entries) / seconds:.1f}/s){note}:"
-        f" {first['quantity']} ({first['unit']}) in {out}"
+        f"{_counted(done, source)} in {seconds:.1f} s ({done / seconds:.1f}/s){note}:"
+        f" {result.quantity} ({result.prediction.unit}) in {out}"
     )
     return 0
+
+
+def _counted(count: int | None, source: Source) -> str:
+    """`1 picture`, `12 frames`."""
+    units = source.unit if count == 1 else f"{source.unit}s"
+    return units if count is None else f"{count} {units}"
+
+
+def _predicted(
+    frame: Frame, network: Network, facts: ModelFacts, camera_of: CameraOf, rig: Rig | None
+) -> Result:
+    """What the network says about a frame, as depth, or disparity where no camera is known."""
+    height, width = frame.image.shape[:2]
+    camera = camera_of(frame.file, width, height)
+    prediction = predict_image(network, facts, frame.image, camera, rig)
+    if prediction.quantity == "inverse_depth":
+        prediction = prediction.to_depth()
+    if not np.isfinite(prediction.values).all():
+        raise UserError(
+            f"{frame.place}: the model predicts NaN or inf for it, so nothing is written for it;"
+            " train the model again"
+        )
+    return Result(frame.name, frame.image, prediction, camera, frame.time)
+
+
+def _about(frame: Frame) -> dict[str, Any]:
+    """What the summary says about a frame itself."""
+    height, width = frame.image.shape[:2]
+    in_video = {} if frame.number is None else {"frame": frame.number, "time": frame.time}
+    return {"image": str(frame.file), **in_video, "width": width, "height": height}
 
 
 # -- what was asked for ----------------------------------------------------------------------------
 
 
-def _checked_paths(flags: absl_flags.FlagValues) -> tuple[list[Path], Path]:
-    """The pictures and the output folder."""
+def _checked_paths(flags: absl_flags.FlagValues) -> tuple[Source, Path]:
+    """What is predicted, and the output folder."""
     if bool(flags.run) == bool(flags.model):
         raise UserError("give one of --run=runs/<name> and --model=<exported file>")
     for name in ("input", "out"):
         if not flags[name].value:
             raise UserError(f"--{name} is required")
-    files, out = image_files(Path(flags.input)), Path(flags.out)
+    source = open_source(flags.input, step=flags.step, rate=flags.fps, options=flags.device_option)
+    out = Path(flags.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; name a folder")
-    if out.resolve() == files[0].parent.resolve() and Path(flags.input).is_dir():
+    is_folder = isinstance(source, Pictures) and Path(flags.input).is_dir()
+    if is_folder and out.resolve() == source.files[0].parent.resolve():
         raise UserError(
             f"--out={out} is the folder of --input: the next call would take the results as"
             " pictures"
         )
-    for stem, count in collections.Counter(file.stem for file in files).items():
-        if count > 1:
-            raise UserError(
-                f"{flags.input} holds {count} pictures called '{stem}': their results would collide"
-            )
-    return files, out
+    return source, out
 
 
-def _checked_colors(flags: absl_flags.FlagValues) -> ColorSettings:
-    vmin, vmax = flags.vmin, flags.vmax
-    if (vmin is not None and vmin < 0) or (vmax is not None and vmax <= 0):
-        raise UserError("--vmin must be at least 0 and --vmax above 0")
-    if vmin is not None and vmax is not None and vmin >= vmax:
-        raise UserError(f"--vmin={vmin} must be below --vmax={vmax}")
-    visualize.color_table(flags.colormap)  # finds an unknown name before the work, not after
-    return ColorSettings(vmin, vmax, flags.colormap)
+def _output_settings(flags: absl_flags.FlagValues, source: Source) -> outputs.OutputSettings:
+    """What is written, and in which colours."""
+    is_pictures = isinstance(source, Pictures)
+    default = PICTURE_OUTPUTS if is_pictures else VIDEO_OUTPUTS
+    kinds = tuple(default if flags.outputs is None else flags.outputs)
+    belong_together = not is_pictures or "mp4" in kinds
+    memory = flags.color_memory if belong_together else None
+    if flags.max_depth is not None and not flags.max_depth > 0:
+        raise UserError(f"--max_depth={flags.max_depth:g} must be positive")
+    return outputs.OutputSettings(
+        kinds,
+        color.ColorSettings(flags.vmin, flags.vmax, flags.colormap, memory),
+        flags.video_layout,
+        flags.max_depth,
+    )
 
 
 def _open(flags: absl_flags.FlagValues) -> tuple[ModelFacts, Network]:
@@ -237,131 +267,40 @@ def _open(flags: absl_flags.FlagValues) -> tuple[ModelFacts, Network]:
     from kdepth import backend
 
     trained = kdepth.load_run(flags.run)
-    outputs = backend.compiled(trained.depth_outputs)
+    outputs_of = backend.compiled(trained.depth_outputs)
 
     def network(images: np.ndarray) -> np.ndarray:
-        return backend.to_numpy(outputs(images)[trained.output_name])
+        return backend.to_numpy(outputs_of(images)[trained.output_name])
 
     return ModelFacts.of_model(trained), network
 
 
-def _rig(flags: absl_flags.FlagValues, facts: ModelFacts) -> Rig | None:
-    """The training rig, its baseline overridden by --baseline."""
-    if flags.baseline is None:
-        return facts.rig
-    if flags.baseline <= 0:
-        raise UserError(f"--baseline={flags.baseline} must be a positive number of metres")
-    return Rig(flags.baseline, facts.rig.focal if facts.rig else float("nan"))
+# -- progress --------------------------------------------------------------------------------------
 
 
-def _camera_source(flags: absl_flags.FlagValues, facts: ModelFacts, rig: Rig | None) -> CameraOf:
-    """How to find the camera of a picture, from the flags.
-
-    Raises:
-        UserError: if they contradict each other or make no sense.
-    """
-    asked = [flags.fx is not None, bool(flags.kitti_calib), flags.assume_training_camera]
-    if sum(asked) > 1:
-        raise UserError("give only one of --fx, --kitti_calib and --assume_training_camera")
-    if facts.output_name != "disparity":
-        if any(asked) or flags.baseline is not None:
-            logging.warning(
-                "%s predicts %s depth, which no camera changes", facts.paper, facts.kind
-            )
-        return lambda file, width, height: None
-    if flags.fx is not None:
-        return focal_camera(flags.fx)
-    if flags.kitti_calib:
-        return kitti_camera(Path(flags.kitti_calib), flags.kitti_camera)
-    if flags.assume_training_camera:
-        if facts.rig is None:
-            raise UserError(
-                "--assume_training_camera: this model does not know the camera it was trained"
-                " with; use --fx"
-            )
-        logging.warning(
-            "metres hold if the pictures have the training camera's field of view (fx = %.3f of"
-            " the width)",
-            facts.rig.focal,
-        )
-        return lambda file, width, height: pinhole(facts.rig.focal * width, width, height)
-    if flags.baseline is not None:
-        raise UserError(
-            "--baseline gives metres only together with --fx, --kitti_calib or"
-            " --assume_training_camera"
-        )
-    logging.warning(
-        "no camera is given, so this is disparity, not depth; --fx=<pixels> or"
-        " --kitti_calib=<file> gives metres,"
-        " --assume_training_camera guesses them"
-    )
-    return lambda file, width, height: None
-
-
-def _camera_text(flags: absl_flags.FlagValues, rig: Rig | None) -> str | None:
-    """Where metres came from, for the summary."""
-    baseline = f", baseline {rig.baseline:g} m" if rig else ""
-    if flags.fx is not None:
-        return f"--fx={flags.fx:g}{baseline}"
-    if flags.kitti_calib:
-        return f"{flags.kitti_calib}, camera {flags.kitti_camera}{baseline}"
-    return f"assumed: the training camera{baseline}" if flags.assume_training_camera else None
-
-
-# -- results ---------------------------------------------------------------------------------------
-
-
-def _write(out: Path, file: Path, prediction: Prediction, colors: ColorSettings) -> dict[str, Any]:
-    """Writes the three files of a picture and returns what the summary says about them."""
-    values = prediction.values[0]
-    if prediction.quantity == "disparity":
-        name, png, png_unit = "disparity", values * values.shape[1], "pixels"
-        color = visualize.colorize(values, colors.vmin, colors.vmax, colors.colormap)
-    else:
-        name, png, png_unit = "depth", values, prediction.unit
-        if prediction.kind == "relative":
-            name = "relative_depth"
-        # --vmin=0 is "up to the camera", which has no inverse.
-        color = visualize.colorize_depth(values, colors.vmin or None, colors.vmax, colors.colormap)
-    scale = _png_scale(prediction.kind, png)
-    stem = out / f"{file.stem}_{name}"
-    npy_path, png_path = stem.with_name(f"{stem.name}.npy"), stem.with_name(f"{stem.name}.png")
-    color_path = out / f"{file.stem}_color.png"
-    with atomic_path(npy_path) as path:
-        np.save(path, values.astype(np.float32), allow_pickle=False)
-    write_depth_png(png_path, png * (scale / DEPTH_SCALE))
-    write_image(color_path, color)
-    return {
-        "quantity": name,
-        "kind": prediction.kind,
-        "unit": prediction.unit,
-        "npy": npy_path.name,
-        "png16": png_path.name,
-        "png16_scale": scale,
-        "png16_unit": png_unit,
-        "color": color_path.name,
-    }
-
-
-def _png_scale(kind: str, values: np.ndarray) -> float:
-    """Steps of the 16-bit PNG per unit: KITTI's 256 for metres, and for pixels as long as they fit.
-
-    Relative depth may have any range, so it takes the largest power of two that fits.
-    """
-    if kind == "metric":
-        return DEPTH_SCALE
-    largest = float(values.max())
-    fits = 2.0 ** np.floor(np.log2(65535.0 / largest)) if largest > 0 else DEPTH_SCALE
-    return float(min(fits, DEPTH_SCALE) if kind == "disparity" else fits)
-
-
-def _with_progress(files: list[Path]) -> Iterable[Path]:
-    """A progress bar where tqdm is installed; the runtime does not pull it."""
+def _with_progress(
+    frames: Iterable[Frame], flags: absl_flags.FlagValues, source: Source
+) -> Iterable[Frame]:
+    """A progress bar with the rate; lines where tqdm is missing, as beside ONNX Runtime alone."""
+    total = min(filter(None, [source.count, flags.frames]), default=None)
     try:
         from tqdm import tqdm
     except ImportError:
-        return files
-    return tqdm(files, unit="picture", dynamic_ncols=True, mininterval=0.5, leave=False)
+        return _with_lines(frames, total, source.unit)
+    return tqdm(
+        frames, total=total, unit=source.unit, dynamic_ncols=True, mininterval=0.5, leave=False
+    )
+
+
+def _with_lines(frames: Iterable[Frame], total: int | None, unit: str) -> Iterator[Frame]:
+    started = last = time.perf_counter()
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        now = time.perf_counter()
+        if now - last >= _LOG_EVERY:
+            all_of = f" of {total}" if total else ""
+            logging.info("%d%s %ss, %.1f/s", done, all_of, unit, done / (now - started))
+            last = now
 
 
 if __name__ == "__main__":

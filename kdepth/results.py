@@ -1,8 +1,9 @@
 """Prints the results, one table per protocol, best in bold, beside published ones; writes CSV, Markdown, LaTeX, HTML.
 
 Figures of different protocols or data never stand in one table, and the protocol is stated in full
-under each. The HTML report is one file with tables, training curves, error by distance, pictures and
-trajectories.
+under each. Exported files stand beside their run, with what they lost against float32, their size,
+and their latency and memory where `kdepth benchmark` measured them. The HTML report is one file with
+tables, training curves, error by distance, pictures and trajectories.
 
 Example:
   python -m kdepth.results --paper=garg --markdown=results.md
@@ -23,6 +24,8 @@ from kdepth.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kdepth.evaluation.artefacts import Timing
+
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the command's flags."""
@@ -35,6 +38,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         ("csv", None, "Write the rows that are shown, with all columns, to this CSV file."),
         ("markdown", None, "Write the tables to this Markdown file."),
         ("latex", None, "Write the tables to this LaTeX file (needs the package booktabs)."),
+        (
+            "benchmark",
+            None,
+            "The table of kdepth benchmark: latency and memory of exported files; by default"
+            " benchmark.csv beside --results, where it is there.",
+        ),
         ("html", None, "Write a report to this HTML file, which needs no other file."),
     ):
         absl_flags.DEFINE_string(name, default, help, flag_values=flags)
@@ -58,7 +67,7 @@ def main(flags: absl_flags.FlagValues) -> int:
     from kdepth.files import atomic_path
 
     _check_sort(flags.sort)
-    table = _read(flags)
+    table, timings = _read(flags), _timings(flags)
     shown = table[_passes(table, flags)]
     if not len(shown):
         raise UserError(
@@ -66,14 +75,16 @@ def main(flags: absl_flags.FlagValues) -> int:
             f"{_values(table['paper'])}, protocols {_values(table['protocol'])} and data sets "
             f"{_values(table['dataset'])}"
         )
-    found = formats.reports(shown, flags.sort)
+    found = formats.reports(shown, flags.sort, timings)
     bold = sys.stdout.isatty()
     print("\n\n\n".join(formats.terminal(report, bold) for report in found))
     writers = {
         flags.csv: lambda: shown.to_csv(index=False),
         flags.markdown: lambda: "\n\n".join(formats.markdown(report) for report in found),
         flags.latex: lambda: "\n".join(formats.latex(report) for report in found),
-        flags.html: lambda: html_report.build(shown, Path(flags.results).parent, flags.sort),
+        flags.html: lambda: html_report.build(
+            shown, Path(flags.results).parent, flags.sort, timings
+        ),
     }
     for path, text in writers.items():
         if path:
@@ -111,6 +122,16 @@ def _read(flags: absl_flags.FlagValues) -> pd.DataFrame:
     if flags.published == "all":
         joined = published.join([joined, published.elsewhere(table, known)])
     return joined
+
+
+def _timings(flags: absl_flags.FlagValues) -> dict[str, Timing]:
+    """Latency and memory of exported files, as far as they were measured."""
+    from kdepth.evaluation import artefacts
+
+    usual = Path(flags.results).with_name(artefacts.BENCHMARK)
+    if flags.benchmark is None and not usual.exists():
+        return {}
+    return artefacts.read_timings(Path(flags.benchmark or usual))
 
 
 def _passes(table: pd.DataFrame, flags: absl_flags.FlagValues) -> pd.Series:

@@ -78,6 +78,9 @@ class FakeModel:
     rig = Rig(BASELINE, FOCAL / WIDTH)
     frame = 0
 
+    def parts(self):
+        return {}  # no weights
+
     def predict_depth(self, images):
         assert images.shape[1:] == (*self.image_size, 3) and images.dtype == np.float32
         frames = range(self.frame, self.frame + len(images))

@@ -29,6 +29,7 @@ LAYERS = (
     ("errors", "files", "flagfile", "quiet", "versions"),
     ("backend",),
     ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
+    ("camera_flags", "output", "sources"),
     ("papers",),
     ("training", "evaluation", "exporters"),
     ("cli", *cli.COMMANDS, "__main__"),
@@ -159,6 +160,7 @@ def test_nothing_imports_a_command():
         ("data", {"keras"}),
         ("evaluation", {"keras", "tensorflow"}),
         ("runtime", {"keras", "tensorflow"}),
+        *((name, {"keras", "tensorflow"}) for name in ("camera_flags", "output", "sources")),
     ],
 )
 def test_what_stays_free_of_keras_and_tensorflow(name, forbidden):

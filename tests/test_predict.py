@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,12 @@ from PIL import Image
 import kdepth
 from kdepth import backend, cli, predict
 from kdepth.data.image import read_depth_png, read_image, write_image
+from kdepth.data.video_stream import VideoStream
 from kdepth.exporters import export_model
+from kdepth.output.mp4 import video_writer
 from kdepth.prediction import Rig
 from kdepth.runtime import ModelFacts
+from kdepth.sources import Frame
 from kdepth.training.runs import Run
 
 RIG = Rig(0.54, 0.58)
@@ -250,7 +255,7 @@ def test_a_write_that_fails_leaves_no_half_file(network, street, tmp_path, monke
         right(path, *arguments, **options)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(predict.np, "save", half)
+    monkeypatch.setattr(np, "save", half)
     assert call_on(street, tmp_path / "out") == 2
     assert names(tmp_path / "out") == set()
 
@@ -258,7 +263,7 @@ def test_a_write_that_fails_leaves_no_half_file(network, street, tmp_path, monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fx=30", "--assume_training_camera"], "only one of --fx, --kitti_calib"),
+        (["--fx=30", "--assume_training_camera"], "only one of --fx, --intrinsics, --kitti_calib"),
         (["--fx=-3"], "--fx=-3.0 must be a positive number"),
         (["--fx=nan"], "must be a positive number"),
         (["--baseline=0.5"], "--baseline gives metres only together with"),
@@ -308,6 +313,211 @@ def test_a_model_that_is_not_there(street, tmp_path, capsys):
     assert "there is no exported model" in failure(capsys, call_on(street, tmp_path / "out"))
 
 
+# -- point clouds ----------------------------------------------------------------------------------
+
+
+def points_of(path: Path) -> np.ndarray:
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    assert b"element vertex" in head
+    fields = [(name, "<f4") for name in "xyz"] + [(name, "u1") for name in ("r", "g", "b")]
+    vertices = np.frombuffer(body, fields)
+    return np.stack([vertices[name] for name in "xyz"], axis=1)
+
+
+def test_a_cloud_in_metres(network, street, tmp_path):
+    out = tmp_path / "out"
+    assert call_on(street, out, "--intrinsics=30,25,19,9", "--outputs=ply") == 0
+    assert names(out) == {"predictions.json", "a_points.ply", "b_points.ply"}
+    points = points_of(out / "a_points.ply")
+    near, far = 30 / 40 * 0.54 / 0.04, 30 / 40 * 0.54 / 0.01
+    assert len(points) == 20 * 40
+    np.testing.assert_allclose(points[0], [-19 / 30 * near, -9 / 25 * near, near], rtol=1e-5)
+    np.testing.assert_allclose(points[-1], [20 / 30 * far, 10 / 25 * far, far], rtol=1e-5)
+    assert summary(out)["camera"] == "--intrinsics=30,25,19,9, baseline 0.54 m"
+
+
+def test_a_camera_file_of_another_size_is_scaled_to_the_pictures(network, street, tmp_path):
+    camera = {"fx": 60, "fy": 50, "cx": 38.5, "cy": 18.5, "width": 80, "height": 40}
+    (tmp_path / "camera.json").write_text(json.dumps(camera))
+    # (cx + 0.5) / 2 - 0.5 = 19: the same camera as above at half its size.
+    for arguments in (f"--intrinsics={tmp_path}/camera.json", "--intrinsics=30,25,19,9"):
+        assert call_on(street, tmp_path / "out", arguments, "--outputs=ply") == 0
+        points = points_of(tmp_path / "out" / "b_points.ply")
+        np.testing.assert_allclose(points[0, :2] / points[0, 2], [-19 / 30, -9 / 25], rtol=1e-5)
+
+
+def test_far_points_are_left_out(network, street, tmp_path):
+    network(1.0 / DISPARITY, "depth", "metric", None)  # 25 and 100 m
+    for options, share in (([], 0.5), (["--max_depth=200"], 1.0), (["--max_depth=20"], 0.0)):
+        assert call_on(street, tmp_path / "out", "--fx=30", "--outputs=ply", *options) == 0
+        count = summary(tmp_path / "out")["predictions"][0]["points"]
+        assert count == pytest.approx(share * 800, abs=80)  # the step between them is a ramp
+
+
+def test_a_relative_cloud_is_called_so(network, street, tmp_path):
+    network(1.0 / DISPARITY, "depth", "relative", None)
+    assert call_on(street, tmp_path / "out", "--fx=30", "--outputs=ply,npy") == 0
+    assert {"a_relative_points.ply", "a_relative_depth.npy"} <= names(tmp_path / "out")
+    assert len(points_of(tmp_path / "out" / "a_relative_points.ply")) == 800
+    assert b"unit: unknown" in (tmp_path / "out" / "a_relative_points.ply").read_bytes()
+
+
+@pytest.mark.parametrize("output", [("disparity", "metric", RIG), ("depth", "relative", None)])
+def test_points_without_a_camera_are_refused(network, street, tmp_path, capsys, output):
+    network(DISPARITY, *output)
+    line = failure(capsys, call_on(street, tmp_path / "out", "--outputs=ply"))
+    assert "points need the camera" in line and "--intrinsics" in line
+    assert not (tmp_path / "out").exists()
+
+
+# -- videos and cameras ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drive(tmp_path) -> Path:
+    """A video of six frames, 40x20, five a second."""
+    with video_writer(tmp_path / "drive.mp4", 5.0) as writer:
+        for number in range(6):
+            writer.write(np.full((20, 40, 3), 40 * number, np.uint8), number / 5)
+    return tmp_path / "drive.mp4"
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with VideoStream(path, hint="") as stream:
+        return [frame for _, frame in stream]
+
+
+def test_a_video_becomes_a_video(network, drive, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call_on(drive, out, "--fx=30") == 0
+    assert "6 frames in" in capsys.readouterr().out
+    assert names(out) == {"predictions.json", "drive_depth.mp4"}
+    video = summary(out)["video"]
+    assert (video["mp4"], video["frames"], video["unit"]) == ("drive_depth.mp4", 6, "m")
+    assert summary(out)["predictions"] == [] and summary(out)["input"] == str(drive)
+    frames = frames_of(out / "drive_depth.mp4")
+    assert len(frames) == 6 and frames[0].shape == (20, 80, 3)
+    for number, frame in enumerate(frames):
+        assert abs(frame[:, :36].astype(int).mean() - 40 * number) < 4  # the frame itself
+        near, far = frame[:, 42:54].astype(int).sum(-1), frame[:, 66:].astype(int).sum(-1)
+        assert near.min() > far.max() + 100
+
+
+def test_frames_as_files_and_depth_alone(network, drive, tmp_path):
+    out = tmp_path / "out"
+    options = ["--outputs=npy,mp4", "--video_layout=depth", "--step=2", "--frames=2"]
+    assert call_on(drive, out, "--fx=30", *options) == 0
+    assert names(out) == {
+        *("predictions.json", "drive_depth.mp4"),
+        *("drive_000000_depth.npy", "drive_000002_depth.npy"),
+    }
+    entry = summary(out)["predictions"][1]
+    assert (entry["frame"], entry["npy"]) == (2, "drive_000002_depth.npy")
+    assert entry["time"] == pytest.approx(0.4)
+    assert frames_of(out / "drive_depth.mp4")[0].shape == (20, 40, 3)
+
+
+def test_colours_of_a_video_do_not_jump(network, drive, tmp_path):
+    """The right half comes four times nearer for a moment: the left half keeps its colour."""
+    steps = iter([1.0, 1.0, 4.0, 1.0, 1.0, 1.0] * 2)
+    right = np.zeros_like(DISPARITY)
+    right[:, :, 4:] = 0.01
+
+    network(lambda images: np.where(right > 0, right * next(steps), 0.02))
+    levels = {}
+    for memory in (0.0, 10.0):
+        options = ["--outputs=color", "--colormap=gray", f"--color_memory={memory}"]
+        out = tmp_path / f"out{memory}"
+        assert call_on(drive, out, "--fx=30", *options) == 0
+        pictures = [read_image(out / f"drive_{n:06d}_color.png") for n in range(6)]
+        levels[memory] = [int(picture[0, 0, 0]) for picture in pictures]
+    assert np.abs(np.diff(levels[0.0])).max() > 100  # what flicker is
+    # A fifth of a second of ten: alpha = 0.02, so 2.1 % of 255 and rounding.
+    assert np.abs(np.diff(levels[10.0])).max() <= 7
+
+
+def test_pictures_become_a_video(network, street, tmp_path):
+    out = tmp_path / "out"
+    assert call_on(street, out, "--fx=30", "--outputs=mp4", "--fps=2") == 0
+    assert names(out) == {"predictions.json", "street_depth.mp4"}
+    with VideoStream(out / "street_depth.mp4", hint="") as stream:
+        assert [time for time, _ in stream] == pytest.approx([0.0, 0.5], abs=1e-3)
+
+
+def test_pictures_of_two_sizes_are_no_video(network, street, tmp_path, capsys):
+    write_image(street / "c.png", np.zeros((10, 20, 3), np.uint8))
+    options = ["--outputs=mp4", "--assume_training_camera"]
+    line = failure(capsys, call_on(street, tmp_path / "out", *options))
+    assert "leave out mp4" in line
+    assert not list((tmp_path / "out").iterdir())
+
+
+class Camera:
+    """A device of 40x20 that gives three frames, then a user who presses Ctrl-C."""
+
+    name, unit, live, rate, count = "camera", "frame", True, 30.0, None
+
+    def frames(self, on_bad):
+        for number in range(3):
+            image = np.full((20, 40, 3), 60 * number, np.uint8)
+            yield Frame(f"camera_{number:06d}", Path("/dev/video0"), image, number / 30, number)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_a_camera_and_keeps_its_video(network, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "open_source", lambda *arguments, **options: Camera())
+    out = tmp_path / "out"
+    assert call_on("camera:0", out, "--fx=30") == 0
+    assert "3 frames in" in capsys.readouterr().out
+    assert len(frames_of(out / "camera_depth.mp4")) == 3
+    assert summary(out)["input"] == "camera:0"
+
+
+def test_ctrl_c_in_a_video_leaves_nothing(network, drive, tmp_path):
+    def interrupted(images):
+        raise KeyboardInterrupt
+
+    network(interrupted)
+    assert call_on(drive, tmp_path / "out", "--fx=30") == 130
+    assert not (tmp_path / "out").exists()
+
+
+def test_nan_in_a_video_names_the_frame(network, drive, tmp_path, capsys):
+    answers = iter([DISPARITY, DISPARITY, np.full((1, 4, 8, 1), np.nan)])
+    network(lambda images: next(answers))
+    line = failure(capsys, call_on(drive, tmp_path / "out", "--fx=30"))
+    assert "drive.mp4, frame 2" in line and "NaN" in line
+    assert names(tmp_path / "out") == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--outputs=color,jpeg"], "choose some of color, npy, png16, ply, mp4"),
+        (["--outputs="], "choose some of"),
+        (["--max_depth=0"], "--max_depth=0 must be positive"),
+        (["--intrinsics=1,2,x,4"], "no such intrinsics file"),
+        (["--intrinsics=-30,30,19,9"], "must be fx,fy,cx,cy in pixels"),
+        (["--intrinsics=30,30,190,9"], "principal point (190, 9) lies outside"),
+        (["--intrinsics=1,1,19,9"], "focal length of 1 pixels is too short"),
+        (["--step=2"], "--step is for a video"),
+        (["--device_option=a=b"], "--device_option is for"),
+    ],
+)
+def test_more_flags_that_make_no_sense(network, street, tmp_path, capsys, arguments, message):
+    assert message in failure(capsys, call_on(street, tmp_path / "out", *arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_without_tqdm_is_a_line_now_and_then(
+    network, street, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(predict, "_LOG_EVERY", 0.0)
+    assert call_on(street, tmp_path / "out", "--fx=30") == 0
+    assert re.search(r"^1 of 2 pictures, \d+\.\d/s$", capsys.readouterr().err, re.M)
+
+
 # -- with real networks ----------------------------------------------------------------------------
 
 
@@ -348,7 +558,10 @@ def test_real_pictures(run, realdata, tmp_path):
     (picture,) = list(drive.rglob("image_02/data/0000000010.*"))
     out = tmp_path / "out"
     arguments = [f"--run={run}", f"--input={picture}", f"--out={out}"]
+    arguments += ["--outputs=png16,ply"]
     assert call(*arguments, f"--kitti_calib={drive / 'calib_cam_to_cam.txt'}") == 0
+    header = (out / "0000000010_points.ply").read_bytes()[:400]
+    assert b"camera: 1242x375 fx 721.538 fy 721.538 cx 609.559 cy 172.854" in header
     (entry,) = summary(out)["predictions"]
     assert (entry["kind"], entry["width"], entry["height"]) == ("metric", 1242, 375)
     assert read_depth_png(out / entry["png16"]).shape == (375, 1242)

@@ -12,6 +12,7 @@ import pytest
 
 import kdepth
 from kdepth import backend, runtime
+from kdepth.data.image import write_image
 from kdepth.errors import UserError
 from kdepth.exporters import export_model
 from kdepth.geometry.camera import Camera
@@ -76,6 +77,23 @@ def test_importing_and_running_needs_neither_tensorflow_nor_keras(exported):
     """
     paths = [str(exported / name) for name in ("tiny.tflite", "tiny_float16.tflite", "tiny.onnx")]
     assert run_python(code, *paths).strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["tiny.tflite", "tiny.onnx"])
+def test_predict_with_a_file_needs_neither_tensorflow_nor_keras(name, exported, image, tmp_path):
+    code = """if True:
+        import sys
+        from kdepth import cli
+        status = cli.call("predict", sys.argv[1:])
+        heavy = "tensorflow keras tensorflow_addons pandas matplotlib jax torch".split()
+        print(status, sorted(set(heavy) & set(sys.modules)))
+    """
+    write_image(tmp_path / "x.png", image)
+    arguments = [f"--model={exported / name}", f"--input={tmp_path}/x.png", "--fx=90"]
+    arguments += [f"--out={tmp_path}/out", "--outputs=color,npy,png16,ply,mp4"]
+    assert run_python(code, *arguments).splitlines()[-1] == "0 []"
+    suffixes = [path.suffix for path in (tmp_path / "out").iterdir()]
+    assert sorted(suffixes) == [".json", ".mp4", ".npy", ".ply", ".png", ".png"]
 
 
 @pytest.mark.parametrize("name", ["tiny.tflite", "tiny.onnx", "tiny_savedmodel"])

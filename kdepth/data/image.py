@@ -136,7 +136,8 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
     if image.dtype != np.uint8:
         raise ValueError(f"`image` must be uint8, received {image.dtype}")
     suffix = Path(path).suffix.lower()
-    picture_format = Image.registered_extensions().get(suffix)
+    Image.preinit()  # the usual formats; `registered_extensions` imports them all, a tenth of a second
+    picture_format = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
     if picture_format is None:
         raise UserError(f"{path}: cannot tell a picture format from {suffix!r}; use .png or .jpg")
     _save(path, Image.fromarray(image), picture_format)

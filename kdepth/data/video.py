@@ -21,10 +21,10 @@ from kdepth.data.folder import CAMERA_OPTIONS, STEP_OPTION, Folder, Sequence, na
 from kdepth.data.image import write_image
 from kdepth.data.intrinsics import Intrinsics, read_intrinsics
 from kdepth.data.options import Option
+from kdepth.data.video_stream import VIDEO_SUFFIXES, VideoStream
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, cache_dir
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".mts")
 _BESIDE = (".json", ".txt")  # <video>.json is the file of its intrinsics
 _BROKEN = "broken.txt"  # among decoded frames: why there are no more of them
 _LOG_EVERY = 1000  # frames
@@ -147,21 +147,6 @@ def decoded_frames(path: Path) -> Iterator[np.ndarray]:
     Raises:
         UserError: if the file is no video or is damaged, or PyAV is not installed.
     """
-    try:
-        import av
-    except ImportError:
-        raise UserError(
-            "decoding videos needs the package av; pip install 'kdepth[video]' brings it"
-        ) from None
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                # A quarter turn to the left for every 90 degrees.
-                yield np.ascontiguousarray(
-                    np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                )
-    except (av.FFmpegError, IndexError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: truncated, corrupt or not a video ({reason}); see --data_dir"
-        ) from None
+    with VideoStream(path, hint="see --data_dir") as stream:
+        for _, frame in stream:
+            yield frame

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape as escape_html
 
 import pandas as pd
 import tabulate
 
+from kdepth.evaluation import artefacts
+from kdepth.evaluation.artefacts import Timing
 from kdepth.evaluation.metrics import ALL_METRICS, HIGHER_IS_BETTER
 from kdepth.evaluation.table import ODOMETRY_METRICS
 
@@ -39,6 +41,7 @@ class Report:
             apply.
         notes: sentences under the table, the protocol first.
         decimals: digits after the point that each row has at most; None: as many as are usual.
+        details: last columns of each row, as text, by column name.
     """
 
     title: str
@@ -47,6 +50,7 @@ class Report:
     gains: list[float]
     notes: tuple[str, ...]
     decimals: list[int | None]
+    details: dict[str, list[str]] = field(default_factory=dict)
 
     def best(self, metric: str) -> set[int]:
         """Rows with the best value of a metric."""
@@ -57,13 +61,18 @@ class Report:
         return {i for i, value in enumerate(self.figures[metric]) if value == best}
 
 
-def reports(table: pd.DataFrame, sort: str | None = None) -> list[Report]:
+def reports(
+    table: pd.DataFrame, sort: str | None = None, timings: Mapping[str, Timing] | None = None
+) -> list[Report]:
     """Splits results into one report per protocol and data, each sorted by one metric.
+
+    Rows of the same weights stand together: a run and the files that were exported from it.
 
     Args:
         table: from `kdepth.evaluation.table.read_table`, with or without the rows of
             `kdepth.evaluation.published`.
         sort: the metric, best first; by default, and where it was not measured, the first one.
+        timings: of exported files, see `kdepth.evaluation.artefacts`.
 
     Returns:
         Reports in the order of their first row.
@@ -77,6 +86,7 @@ def reports(table: pd.DataFrame, sort: str | None = None) -> list[Report]:
         key = sort if sort in metrics else next(iter(metrics), None)
         if key:
             rows = rows.sort_values(key, kind="stable", ascending=key not in HIGHER_IS_BETTER)
+        rows = artefacts.side_by_side(rows)
         fitted = f"; baselines fitted on {data}" if data else ""
         notes = [f"Protocol {description}."]
         notes.append(f"Data: {dataset}, split {split}, {images:g} images{fitted}.")
@@ -90,11 +100,13 @@ def reports(table: pd.DataFrame, sort: str | None = None) -> list[Report]:
                         f"{height}x{width}" if height else ""
                         for height, width in zip(rows["height"], rows["image_width"])
                     ],
+                    "precision": list(rows["precision"]),
                     "source": list(rows["source"]) if "source" in rows else [],
                 },
                 figures={metric: [float(value) for value in rows[metric]] for metric in metrics},
                 gains=[float(value) for value in rows["gain_percent"]],
-                notes=tuple(notes),
+                notes=(*notes, *artefacts.notes(rows, timings or {})),
+                details=artefacts.details(rows, timings or {}),
                 decimals=[
                     int(text) if text else None
                     for text in (rows["decimals"] if "decimals" in rows else [""] * len(rows))
@@ -173,6 +185,7 @@ def _cells(
     gains = not all(map(math.isnan, report.gains))
     if gains:
         header.append("vs strongest")
+    header += report.details
     best = {metric: report.best(metric) for metric in report.figures}
     rows = []
     for i, gain in enumerate(report.gains):
@@ -182,6 +195,7 @@ def _cells(
             row.append(mark(text) if i in best[metric] else text)
         if gains:
             row.append("" if math.isnan(gain) else escape(f"{_change(gain)} %"))
+        row += [escape(values[i]) for values in report.details.values()]
         rows.append(row)
     return header, rows
 

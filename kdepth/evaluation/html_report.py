@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pandas as pd
 from absl import logging
 
 from kdepth.evaluation import formats, report_plots
+from kdepth.evaluation.artefacts import Timing
 from kdepth.evaluation.by_distance import COLUMNS as DISTANCE_COLUMNS
 from kdepth.evaluation.odometry_task import NAME as ODOMETRY
 from kdepth.evaluation.table import is_baseline
@@ -54,13 +55,19 @@ _PICTURE_NOTE = (
 )
 
 
-def build(table: pd.DataFrame, folder: Path, sort: str | None = None) -> str:
+def build(
+    table: pd.DataFrame,
+    folder: Path,
+    sort: str | None = None,
+    timings: Mapping[str, Timing] | None = None,
+) -> str:
     """Writes the report.
 
     Args:
         table: the rows to show; see `kdepth.evaluation.formats.reports`.
         folder: holds the runs' folders, and `predictions` with those of other systems.
         sort: the metric that tables are sorted by.
+        timings: of exported files, see `kdepth.evaluation.artefacts`.
 
     Returns:
         The HTML document.
@@ -76,7 +83,7 @@ def build(table: pd.DataFrame, folder: Path, sort: str | None = None) -> str:
         for system, run in zip(measured["system"], measured["run"])
     }
     parts = [_HEAD]
-    for report in formats.reports(table, sort):
+    for report in formats.reports(table, sort, timings):
         parts += ["<section>", formats.html(report), "</section>"]
     parts += _distances(measured, systems)
     parts += _curves({place.name: place / "log.csv" for place in systems.values()})

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from kdepth.errors import UserError
+from kdepth.evaluation import artefacts
 from kdepth.evaluation.predictions import FilePredictions
 from kdepth.evaluation.scoring import Predictor, Sample
 from kdepth.prediction import Prediction, Rig
-from kdepth.runtime import ModelFacts
+from kdepth.runtime import DepthModel, ModelFacts
 
 # Size at which predictions from files see images: they do not look at them.
 _ANY_SIZE = (8, 8)
@@ -116,6 +117,7 @@ def from_run(
         UserError: if there is no such run, or the baseline is not positive.
     """
     import kdepth
+    from kdepth.exporters import weights_digest
 
     trained = kdepth.load_run(folder, **asked)
     marks = [f"{'+' if value else '-'}{option}" for option, value in asked.items()]
@@ -126,6 +128,26 @@ def from_run(
         rig_baseline,
     )
     system.row.update(run_row(folder, info, asked))
+    system.row["weights_sha256"] = weights_digest(trained)
+    return system
+
+
+def from_artefact(path: Path, name: str | None = None, rig_baseline: float | None = None) -> System:
+    """An exported model.
+
+    Args:
+        path: of the file or SavedModel folder.
+        name: for the table; by default the file's.
+        rig_baseline: metres, in the place of the training rig's.
+
+    Raises:
+        UserError: if it is no exported depth network, its interpreter is missing, or the baseline
+            is not positive.
+    """
+    model = DepthModel(path)
+    system = from_network(name or path.name, model.facts, model.run, rig_baseline)
+    system.row.update(training_row(artefacts.run_of(model.description), {}))
+    system.row.update(artefacts.columns(model))
     return system
 
 
@@ -139,18 +161,31 @@ def run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[s
     """
     from kdepth.training.runs import Run
 
-    options = {**(info.get("options") or {}), **asked}
     flags = Run(folder).flags
     digest = hashlib.sha256(flags.read_bytes()).hexdigest()[:12] if flags.is_file() else ""
     return {
         "run": folder.resolve().name,
-        "trained_on": f"{info.get('dataset')}/{Path(str(info.get('split'))).name}",
+        **training_row(info, asked),
+        "flags_digest": digest,
+    }
+
+
+def training_row(info: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What the table keeps of how a network was trained, as far as it is known.
+
+    Args:
+        info: a run's `run.json`, or what an exported model says of its run.
+        asked: model options other than the run's own.
+    """
+    options = {**(info.get("options") or {}), **asked}
+    known = "dataset" in info and "split" in info
+    return {
+        "trained_on": f"{info['dataset']}/{Path(str(info['split'])).name}" if known else None,
         "state": info.get("state"),
         **{name: info.get(name) for name in ("ablation", "control", "batch_size", "seed")},
         "epochs": ",".join(map(str, info.get("epochs") or ())),
         "width": options.get("width"),
         "flags": json.dumps(options, sort_keys=True),
-        "flags_digest": digest,
     }
 
 

@@ -50,12 +50,14 @@ _WITH = (
     "flags",
     "flags_digest",
 )
+# Of an exported file; the digest of the weights, which tells what it was exported from, of a run too.
+_ARTEFACT = ("artefact", "precision", "bytes", "sha256", "weights_sha256")
 _VERSIONS = ("kdepth", "python", "numpy", "tensorflow", "keras", "backend", "stack")
 _FIGURES = (*ALL_METRICS, *_INTERVAL, *ODOMETRY_METRICS)
-COLUMNS = (*_WHAT, *_HOW, *_FIGURES, *_AGAINST, *_WITH, *_VERSIONS)
+COLUMNS = (*_WHAT, *_HOW, *_FIGURES, *_AGAINST, *_WITH, *_ARTEFACT, *_VERSIONS)
 # A file without these is not a results table.
 _REQUIRED = ("system", "protocol", "protocol_description", "abs_rel")
-_NUMBERS = ("images", *_FIGURES, "baseline_abs_rel", "gain_percent")
+_NUMBERS = ("images", *_FIGURES, "baseline_abs_rel", "gain_percent", "bytes")
 # Baseline rows that agree in these are the same measurement.
 _BASELINE_KEY = (
     "system",

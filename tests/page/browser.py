@@ -55,7 +55,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=url)
-        page.wait_for("document.readyState === 'complete'")
+        page.wait_for(f"location.href === '{url}' && document.readyState === 'complete'")
         return page
 
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
@@ -169,12 +169,13 @@ class Page:
 
     def download(self, selector: str) -> Path:
         """Clicks and waits for the file that comes of it."""
-        before = set(self.browser.downloads.iterdir())
+        for earlier in self.browser.downloads.iterdir():
+            earlier.unlink()
         self.click(selector)
 
         def finished() -> Path | None:
-            new = set(self.browser.downloads.iterdir()) - before
-            return next((file for file in new if file.suffix in (".npy", ".png")), None)
+            files = self.browser.downloads.iterdir()
+            return next((file for file in files if file.suffix in (".npy", ".png")), None)
 
         return wait(finished, f"a download of {selector}")
 

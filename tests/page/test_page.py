@@ -13,13 +13,14 @@ from PIL.PngImagePlugin import PngInfo
 from kdepth import visualize
 from kdepth.data.image import RESIZE_METHODS, read_image, resize_image, write_image
 from kdepth.page import onnxruntime_web
+from kdepth.page.server import page_facts
 from kdepth.pictures import pinhole
 from kdepth.prediction import Prediction
 from kdepth.runtime import DepthModel, predict_image
 from tests.page.browser import Page
 from tests.page.conftest import RIG, served
 
-DONE = "document.querySelector('#status').textContent.includes('network')"
+DONE = r"/network \d+ ms$/.test(document.querySelector('#status').textContent)"
 
 
 @pytest.fixture(params=["browser", "server"])
@@ -133,14 +134,22 @@ def test_a_file_that_the_browser_cannot_run_goes_to_the_server(
 
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
-def test_pictures_are_resized_as_in_python(page, method):
+def test_pictures_are_resized_as_in_python(page, analytic, method):
     generator = np.random.default_rng(5)
     sizes = [(7, 9, 7, 9), (40, 60, 17, 23), (40, 60, 20, 30), (9, 11, 30, 25), (64, 50, 33, 120)]
+    sizes += [
+        (60, 40, 60, 11),
+        (31, 33, 50, 20),
+        (90, 90, 30, 60),
+        (90, 90, 30, 61),
+        (80, 60, 16, 29),
+    ]
+    rows_first = json.dumps(page_facts(analytic)["rows_may_go_first"])
     for height, width, new_height, new_width in sizes:
         rgba = generator.integers(0, 256, (height, width, 4), dtype=np.uint8)
         found = page.evaluate(
             f"import('/resize.js').then(m => [...m.resizeImage(new Uint8Array({rgba.ravel().tolist()}),"
-            f" {width}, {height}, {new_width}, {new_height}, '{method}')])"
+            f" {width}, {height}, {new_width}, {new_height}, '{method}', {rows_first})])"
         )
         expected = resize_image(rgba[..., :3], new_height, new_width, method)
         np.testing.assert_allclose(found, expected.ravel(), rtol=0, atol=1e-7)
@@ -160,15 +169,14 @@ def test_outputs_become_predictions_and_colours_as_in_python(page, analytic, out
     facts = dataclasses.replace(analytic.facts, output_name=output, kind=kind)
     values = np.random.default_rng(1).uniform(0.01, 0.9, (4, 6)).astype(np.float32)
     values[0, 0] = 0.0
-    words = {"height": 4, "width": 6, "output": output, "kind": kind, "unit": facts.unit}
-    words = json.dumps({**words, "rig": RIG._asdict()})
-    colors = json.dumps(visualize.color_table().tolist())
+    analytic.facts = facts
+    words = json.dumps(page_facts(analytic))
     found = page.evaluate(
         "Promise.all([import('/prediction.js'), import('/colors.js')]).then(([p, c]) => {"
         f" const facts = {words};"
         f" const values = p.atPictureSize(new Float32Array({values.ravel().tolist()}), facts, 15, 10);"
         f" const prediction = p.toPrediction(values, facts, {json.dumps(focal)});"
-        f" const rgba = c.colorize(prediction, c.colorRange(prediction), {colors});"
+        f" const rgba = c.colorize(prediction, c.colorRange(prediction), facts.colors);"
         " return [prediction.quantity, prediction.unit, [...prediction.values], [...rgba]]; })"
     )
     camera = None if focal is None else pinhole(focal * 15, 15, 10)
@@ -295,7 +303,7 @@ def test_what_is_no_picture_is_said_in_one_line(page, tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     page.choose_file("#file", path)
-    page.wait_for("document.querySelector('#status.error')")
+    page.wait_for("document.querySelector('#status').className === 'error'")
     assert page.text("#status") == "notes.png is no picture that this browser can read"
     show(page, random_picture(tmp_path / "good.png", 30, 45))
 
@@ -303,7 +311,7 @@ def test_what_is_no_picture_is_said_in_one_line(page, tmp_path):
 def test_a_model_that_predicts_nan_is_said(page, analytic, tmp_path):
     works, analytic.run = analytic.run, lambda images: np.full((1, 4, 6, 1), np.nan)
     page.choose_file("#file", random_picture(tmp_path / "a.png", 30, 45))
-    page.wait_for("document.querySelector('#status.error')")
+    page.wait_for("document.querySelector('#status').className === 'error'")
     assert "predicts NaN or inf" in page.text("#status")
     analytic.run = works
     show(page, tmp_path / "a.png")

@@ -39,7 +39,8 @@ async function open() {
 }
 
 async function predict({ rgba, width, height }) {
-  const image = resizeImage(rgba, width, height, facts.width, facts.height, facts.resize);
+  const image = resizeImage(
+    rgba, width, height, facts.width, facts.height, facts.resize, facts.rows_may_go_first);
   const begun = performance.now();
   const output = await run(image);
   const milliseconds = performance.now() - begun;

@@ -13,7 +13,8 @@ export function atPictureSize(output, facts, width, height) {
   if (facts.width === width && facts.height === height) return output;
   // What is interpolated is inverse: depth would smear the far side over an edge.
   const inverse = facts.output === "depth" ? output.map(invert) : output;
-  const resized = resizeMap(inverse, facts.width, facts.height, width, height);
+  const resized =
+    resizeMap(inverse, facts.width, facts.height, width, height, facts.rows_may_go_first);
   return facts.output === "depth" ? resized.map(invert) : resized;
 }
 

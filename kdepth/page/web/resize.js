@@ -22,16 +22,18 @@ const FILTERS = {
  * A picture at another size, as `kdepth.data.image.resize_image` gives it for uint8.
  * @param {Uint8Array | Uint8ClampedArray} rgba [height, width, 4]; alpha is left out.
  * @param {string} method "area", "bilinear", "bicubic" or "nearest".
+ * @param {boolean} rowsMayGoFirst see `filtered`.
  * @returns {Float32Array} [newHeight, newWidth, 3] in [0, 1].
  */
-export function resizeImage(rgba, width, height, newWidth, newHeight, method) {
+export function resizeImage(rgba, width, height, newWidth, newHeight, method, rowsMayGoFirst) {
   const image = rgbOf(rgba);
   let resized;
   if (width === newWidth && height === newHeight) resized = image;
   else if (method === "nearest") resized = nearest(image, width, height, newWidth, newHeight);
   else if (method === "area") resized = boxMean(image, width, height, newWidth, newHeight);
   else if (method in FILTERS) {
-    resized = filtered(image, width, height, newWidth, newHeight, CHANNELS, FILTERS[method], true);
+    const pass = { channels: CHANNELS, filter: FILTERS[method], inBytes: true };
+    resized = filtered(image, width, height, newWidth, newHeight, pass, rowsMayGoFirst);
   } else throw new Error(`this page does not know the resize method "${method}"`);
   const toUnit = Math.fround(1 / 255);
   return Float32Array.from(resized, (value) => value * toUnit);
@@ -40,10 +42,12 @@ export function resizeImage(rgba, width, height, newWidth, newHeight, method) {
 /**
  * A map of floats at another size, bilinear, as Pillow resizes its mode F.
  * @param {Float32Array} values [height, width].
+ * @param {boolean} rowsMayGoFirst see `filtered`.
  * @returns {Float32Array} [newHeight, newWidth].
  */
-export function resizeMap(values, width, height, newWidth, newHeight) {
-  return filtered(values, width, height, newWidth, newHeight, 1, FILTERS.bilinear, false);
+export function resizeMap(values, width, height, newWidth, newHeight, rowsMayGoFirst) {
+  const pass = { channels: 1, filter: FILTERS.bilinear, inBytes: false };
+  return filtered(values, width, height, newWidth, newHeight, pass, rowsMayGoFirst);
 }
 
 function rgbOf(rgba) {
@@ -113,21 +117,31 @@ function boxes(size, newSize) {
   });
 }
 
-// -- Pillow's separable filters: columns first, then rows --------------------------------------------------
+// -- Pillow's separable filters ------------------------------------------------------------------------------
 
-function filtered(image, width, height, newWidth, newHeight, channels, filter, inBytes) {
-  let result = image;
-  if (newWidth !== width) {
-    result = filterAlong(result, height, width, newWidth, channels, filter, inBytes);
+// Columns first, then rows; a Pillow that lets rows go first does so where more than twice as many rows are lost
+// as columns.
+function filtered(image, width, height, newWidth, newHeight, pass, rowsMayGoFirst) {
+  const lostRows = height - newHeight;
+  if (rowsMayGoFirst && lostRows > 0 && lostRows > 2 * (width - newWidth)) {
+    const short = alongRows(image, width, height, newHeight, pass);
+    return alongColumns(short, width, newHeight, newWidth, pass);
   }
-  if (newHeight !== height) {
-    result = filterAlong(result, 1, height, newHeight, newWidth * channels, filter, inBytes);
-  }
-  return result;
+  const narrow = alongColumns(image, width, height, newWidth, pass);
+  return alongRows(narrow, newWidth, height, newHeight, pass);
+}
+
+function alongColumns(image, width, height, newWidth, pass) {
+  return filterMiddle(image, height, width, newWidth, pass.channels, pass);
+}
+
+function alongRows(image, width, height, newHeight, pass) {
+  return filterMiddle(image, 1, height, newHeight, width * pass.channels, pass);
 }
 
 // Filters the middle axis of [outer, size, inner].
-function filterAlong(source, outer, size, newSize, inner, filter, inBytes) {
+function filterMiddle(source, outer, size, newSize, inner, { filter, inBytes }) {
+  if (newSize === size) return source;
   const taps = tapsOf(size, newSize, filter, inBytes);
   const result = new source.constructor(outer * newSize * inner);
   const sums = new Float64Array(inner);

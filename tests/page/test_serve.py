@@ -68,18 +68,23 @@ def test_it_serves_until_ctrl_c_and_needs_no_tensorflow(exported, tmp_path):
     for name in ("tensorflow", "keras"):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('imported')")
     path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
-    command = [sys.executable, "-m", "kdepth.serve", f"--model={exported}", "--noopen"]
+    # Background shells start their children with SIGINT ignored; a terminal does not.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from kdepth import cli; cli.run('serve')"
     with subprocess.Popen(
-        command,
+        [sys.executable, "-c", program, f"--model={exported}", "--noopen"],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        url = process.stdout.readline().split()[0]
-        assert b"<title>kdepth" in urllib.request.urlopen(url, timeout=20).read()
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=30)
+        try:
+            url = process.stdout.readline().split()[0]
+            assert b"<title>kdepth" in urllib.request.urlopen(url, timeout=20).read()
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, error) == (0, "")
     assert out == "Ctrl-C ends it\nended\n"
 

@@ -1,10 +1,11 @@
 // The scene as points that can be turned, drawn by hand into a canvas: no graphics card needed, nothing to load.
 
 const MOST_POINTS = 150_000;
-const FARTHEST = 6; // median depths; the sky would lie far beyond everything else
-const LARGEST_SPLAT = 8; // pixels
+const FARTHEST = 5; // median depths; the sky would lie far beyond everything else
+const STEEPEST = 5; // a point covers the gap to its neighbours, but no jump in depth: times its own width
+const LARGEST_SPLAT = 14; // pixels
 const NEAREST = 0.02; // median depths in front of the eye
-const START = { yaw: -0.3, pitch: 0.12, zoom: 1.35 };
+const START = { yaw: -0.16, pitch: 0.1, zoom: 1.15 };
 const LIMITS = { yaw: Math.PI, pitch: 1.5, zoom: [0.2, 6] };
 
 export class Cloud {
@@ -47,8 +48,9 @@ export class Cloud {
     const median = sampled.slice().sort()[sampled.length >> 1];
     this.points = new Float32Array(sampled.length * 3); // in median depths
     this.colors = new Uint32Array(sampled.length);
+    this.sizes = new Float32Array(sampled.length);
     this.focal = focal;
-    this.spacing = step / width; // between neighbours, in widths at unit focal length
+    this.aspect = width / height;
     this.count = 0;
     for (let y = 0, i = 0; y < rows; y++) {
       for (let x = 0; x < columns; x++, i++) {
@@ -58,6 +60,11 @@ export class Cloud {
         this.points[at] = ((x * step - (width - 1) / 2) / width / focal) * z;
         this.points[at + 1] = ((y * step - (height - 1) / 2) / width / focal) * z;
         this.points[at + 2] = z;
+        const across = (step / width / focal) * z;
+        const right = x + 1 < columns ? sampled[i + 1] / median - z : 0;
+        const below = y + 1 < rows ? sampled[i + columns] / median - z : 0;
+        const gap = Math.hypot(across, Math.max(Math.abs(right), Math.abs(below)));
+        this.sizes[this.count] = Math.min(gap, STEEPEST * across);
         this.colors[this.count++] = colors[y * step * width + x * step];
       }
     }
@@ -107,7 +114,7 @@ export class Cloud {
   }
 
   #paint() {
-    const { canvas, points, colors, view } = this;
+    const { canvas, points, sizes, colors, view } = this;
     const width = Math.round(canvas.clientWidth * Math.min(devicePixelRatio, 2));
     const height = Math.round(canvas.clientHeight * Math.min(devicePixelRatio, 2));
     if (width === 0 || height === 0) return;
@@ -121,7 +128,7 @@ export class Cloud {
     const nearest = new Float32Array(pixels.length).fill(Infinity);
     const [sinYaw, cosYaw] = [Math.sin(view.yaw), Math.cos(view.yaw)];
     const [sinPitch, cosPitch] = [Math.sin(view.pitch), Math.cos(view.pitch)];
-    const focal = this.focal * width;
+    const focal = this.focal * Math.min(width, height * this.aspect); // the whole picture fits
     for (let i = 0, at = 0; i < this.count; i++, at += 3) {
       // Around the point straight ahead at median depth, which lies `zoom` in front of the eye.
       const [x, y, z] = [points[at], points[at + 1], points[at + 2] - 1];
@@ -130,9 +137,7 @@ export class Cloud {
       const down = y * cosPitch - ahead * sinPitch;
       const depth = ahead * cosPitch + y * sinPitch + view.zoom;
       if (depth < NEAREST) continue;
-      // As large as the gap to the neighbour, so that surfaces look closed.
-      const gap = (this.spacing * width * points[at + 2]) / depth;
-      const splat = Math.min(Math.max(Math.ceil(gap), 1), LARGEST_SPLAT);
+      const splat = Math.min(Math.ceil((focal * sizes[i]) / depth + 0.5), LARGEST_SPLAT);
       const left = Math.round(width / 2 + (focal * side) / depth - splat / 2);
       const top = Math.round(height / 2 + (focal * down) / depth - splat / 2);
       if (left < 0 || top < 0 || left + splat > width || top + splat > height) continue;

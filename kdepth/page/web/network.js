@@ -68,8 +68,8 @@ async function openHere() {
   }
   return async (image) => {
     const tensor = new ort.Tensor("float32", image, [1, facts.height, facts.width, 3]);
-    const outputs = await session.run({ [input.name]: tensor }, [facts.output]);
-    return outputs[facts.output].data;
+    const outputs = await session.run({ [input.name]: tensor });
+    return outputs[session.outputNames[0]].data;
   };
 }
 

@@ -7,6 +7,7 @@ import { Reader } from "./reader.js";
 import { drawScale } from "./scale.js";
 
 const MOST_PIXELS = 50e6;
+const TALLEST = 70; // percent of the window's height that a picture takes
 const GUESSED_FOCAL = 0.8; // of the width: a field of view of 64 degrees, an ordinary camera's
 const SETTLING = 0.2; // how fast the webcam's colours follow a new range, so that they do not flicker
 
@@ -122,6 +123,8 @@ function show(rangeBefore = null) {
 function paint(canvas, pixels) {
   canvas.width = pixels.width;
   canvas.height = pixels.height;
+  // As wide as there is room, but all of it in sight.
+  canvas.parentElement.style.maxWidth = `${(TALLEST * pixels.width) / pixels.height}vh`;
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 

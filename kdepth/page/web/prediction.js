@@ -43,11 +43,12 @@ export function depthForCloud(prediction) {
   return prediction.quantity === "disparity" ? prediction.values.map(invert) : prediction.values;
 }
 
-/** A value for people: "12.4 m", "0.0312 of the width", "3.21 (relative)". */
-export function describe(value, prediction) {
-  if (prediction.quantity === "disparity") return `${value.toPrecision(3)} of the width`;
+/** A value for people: "12.4 m", "0.0312 of the width", "3.21 (relative)"; without a unit if `short` and not metres. */
+export function describe(value, prediction, short = false) {
   const digits = value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-  return prediction.unit === "m" ? `${digits} m` : `${digits} (relative)`;
+  if (prediction.unit === "m") return `${digits} m`;
+  if (short) return digits;
+  return prediction.quantity === "disparity" ? `${digits} of the width` : `${digits} (relative)`;
 }
 
 function floor(value) {

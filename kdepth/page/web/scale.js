@@ -13,7 +13,7 @@ export function drawScale(canvas, ticks, prediction, [low, high], table) {
     const brightness = low + ((high - low) * i) / (TICKS - 1);
     const value = prediction.quantity === "disparity" ? brightness : 1 / brightness;
     const label = document.createElement("span");
-    label.textContent = describe(value, prediction);
+    label.textContent = describe(value, prediction, true);
     return label;
   });
   ticks.replaceChildren(...labels);

@@ -142,6 +142,7 @@ async function startWebcam() {
   await guarded(async () => {
     if (!navigator.mediaDevices?.getUserMedia) throw new Error("this browser offers no webcam to this page");
     const video = element("video");
+    element("webcam").disabled = true; // while the user is asked
     try {
       const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "environment" };
       camera = await navigator.mediaDevices.getUserMedia({ video: wanted });
@@ -149,6 +150,8 @@ async function startWebcam() {
       throw new Error(error.name === "NotAllowedError"
         ? "the browser was told not to let this page use the webcam"
         : "no webcam was found, or another program uses it");
+    } finally {
+      element("webcam").disabled = false;
     }
     const stream = camera;
     element("webcam").textContent = "Stop the webcam";

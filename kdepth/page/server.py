@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import sys
 import threading
 from collections.abc import Mapping
@@ -108,6 +109,11 @@ class PageServer(ThreadingHTTPServer):
         names = [f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")]
         return frozenset(names if self.server_port != 80 else [*names, ADDRESS, "localhost"])
 
+    def server_bind(self) -> None:
+        """Binds without asking the network for a name of this machine, as HTTPServer would."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing about a browser that went away; other errors are bugs and are shown."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, socket.timeout)):
@@ -192,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = _SECONDS_WITHOUT_DATA
 
-    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+    def do_GET(self) -> None:
         """The page's files, the model and what is known about it."""
         address = self.path.partition("?")[0]
         if not self._is_for_us():
@@ -204,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.NOT_FOUND, "the page has no such file")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """The network: float32 [h, w, 3] in [0, 1] in, its output float32 [h, w] out."""
         if not self._is_for_us():
             return

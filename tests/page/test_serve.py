@@ -86,7 +86,7 @@ def test_it_serves_until_ctrl_c_and_needs_no_tensorflow(exported, tmp_path):
         finally:
             process.kill()
     assert (process.returncode, error) == (0, "")
-    assert out == "Ctrl-C ends it\nended\n"
+    assert out.endswith("ended\n")
 
 
 def test_a_folder_of_another_kind_is_no_model(capsys, tmp_path):

@@ -40,9 +40,9 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "serve",
     "trajectory",
     "export",
-    "serve",
     "results",
 )
 

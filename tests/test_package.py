@@ -28,9 +28,19 @@ PACKAGE = ROOT / "kdepth"
 LAYERS = (
     ("errors", "files", "flagfile", "quiet", "versions"),
     ("backend",),
-    ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
+    (
+        "geometry",
+        "losses",
+        "networks",
+        "prediction",
+        "data",
+        "runtime",
+        "pictures",
+        "visualize",
+        "page",
+    ),
     ("papers",),
-    ("training", "evaluation", "exporters", "page"),
+    ("training", "evaluation", "exporters"),
     ("cli", *cli.COMMANDS, "__main__"),
 )
 LEVELS = {component: level for level, line in enumerate(LAYERS) for component in line}

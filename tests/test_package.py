@@ -28,19 +28,9 @@ PACKAGE = ROOT / "kdepth"
 LAYERS = (
     ("errors", "files", "flagfile", "quiet", "versions"),
     ("backend",),
-    (
-        "geometry",
-        "losses",
-        "networks",
-        "prediction",
-        "data",
-        "runtime",
-        "pictures",
-        "visualize",
-        "page",
-    ),
+    ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
     ("papers",),
-    ("training", "evaluation", "exporters"),
+    ("training", "evaluation", "exporters", "page"),
     ("cli", *cli.COMMANDS, "__main__"),
 )
 LEVELS = {component: level for level, line in enumerate(LAYERS) for component in line}

@@ -80,9 +80,9 @@ def test_it_serves_until_ctrl_c_and_needs_no_tensorflow(exported, tmp_path):
     ) as process:
         try:
             url = process.stdout.readline().split()[0]
-            assert b"<title>kdepth" in urllib.request.urlopen(url, timeout=20).read()
+            assert b"<title>kdepth" in urllib.request.urlopen(url, timeout=60).read()
             process.send_signal(signal.SIGINT)
-            out, error = process.communicate(timeout=30)
+            out, error = process.communicate(timeout=120)
         finally:
             process.kill()
     assert (process.returncode, error) == (0, "")

@@ -67,6 +67,25 @@ def test_everything_that_the_page_names_is_there_and_of_its_type(server):
         assert ask(server, "GET", f"/{name}")[0] == 200, name
 
 
+def test_a_file_for_the_browser_comes_with_what_runs_it(analytic, monkeypatch, tmp_path):
+    monkeypatch.setattr(onnxruntime_web, "is_installed", lambda: True)
+    monkeypatch.setattr(onnxruntime_web, "FOLDER", tmp_path)
+    analytic.path, analytic.description = tmp_path / "mean.onnx", {"files": {"mean.onnx": {}}}
+    for name in ("mean.onnx", "x.wasm", "x.mjs", "LICENSE"):
+        (tmp_path / name).write_text(name)
+    with served(analytic) as server:
+        for path, content_type in {
+            "/runtime/x.wasm": "application/wasm",
+            "/runtime/x.mjs": "text/javascript",
+            "/model.onnx": BYTES,
+        }.items():
+            status, headers, _ = ask(server, "GET", path)
+            assert status == 200 and headers["Content-Type"].startswith(content_type)
+        assert ask(server, "GET", "/runtime/LICENSE")[0] == 404
+        analytic.path.unlink()
+        assert ask(server, "GET", "/model.onnx")[0] == 404
+
+
 def test_the_page_carries_no_script_of_its_own_and_loads_nothing_from_elsewhere():
     page = (page_server.WEB / "index.html").read_text()
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page))

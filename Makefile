@@ -6,10 +6,11 @@ EXTRAS = test
 PYTEST_ARGS =
 BIN = $(VENV)/bin
 
-.PHONY: help install install-test demo test lint learn bench clean
+.PHONY: help install install-test demo web test lint learn bench clean
 
 help:
 	@echo 'make demo    from nothing to a trained, evaluated and exported network (Garg 2016)'
+	@echo 'make web     ONNX Runtime for browsers, with which kdepth serve computes in the page'
 	@echo 'make test    the test suite; PYTEST_ARGS="-k warp" picks some'
 	@echo 'make lint    ruff and codespell'
 	@echo 'make learn   three seeds and the control with shuffled pairs, into docs/learning.csv'
@@ -24,6 +25,9 @@ demo: install
 	$(BIN)/python -m kdepth.evaluate --run=runs/garg --gate=0.2
 	$(BIN)/python -m kdepth.export --run=runs/garg
 	$(BIN)/python -m kdepth.results
+
+web: install
+	$(BIN)/python -m kdepth.serve --fetch
 
 test: install-test
 	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)

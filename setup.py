@@ -92,7 +92,7 @@ setup(
     author="The kdepth authors",
     license="Apache-2.0",
     packages=find_packages(include=["kdepth", "kdepth.*"]),
-    package_data={"kdepth": ["py.typed", "data/splits/*.txt", "evaluation/*.csv"]},
+    package_data={"kdepth": ["py.typed", "data/splits/*.txt", "evaluation/*.csv", "page/web*/*"]},
     entry_points={"console_scripts": ["kdepth = kdepth.cli:entry_point"]},
     python_requires=">=3.9",
     install_requires=CORE,

@@ -2,7 +2,8 @@
 
 A command is a module `kdepth.<command>` with `define_flags(flags)`, `main(flags) -> int`, and a
 docstring: its first paragraph is the help text, and the lines under `Example:` are shown below
-the flags. Add its name to `COMMANDS`. Exit status: 0 success and `--help`, 1 a failure that the
+the flags. `POSITIONAL` may name the flag that an argument without a name stands for. Add the
+command's name to `COMMANDS`. Exit status: 0 success and `--help`, 1 a failure that the
 command reports or a bug, 2 a user's mistake, 130 Ctrl-C, 141 a reader of the output that went
 away.
 """
@@ -39,6 +40,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "serve",
     "trajectory",
     "export",
     "results",
@@ -132,7 +134,8 @@ def parse(command: str, argv: Sequence[str]) -> absl_flags.FlagValues:
         UserError: if a flag is unknown or has a wrong value, naming the flagfile and line it
         stands in.
     """
-    flags = define(_module(command))
+    module = _module(command)
+    flags = define(module)
     arguments = flagfile.expand(argv)
     try:
         rest = flags([command, *(argument.text for argument in arguments)])[1:]
@@ -146,6 +149,9 @@ def parse(command: str, argv: Sequence[str]) -> absl_flags.FlagValues:
         named = re.search(r"--\w+(=.*?(?=: ))?", message)
         place = flagfile.place_of(named.group(), arguments) if named else ""
         raise UserError(place + message) from error
+    positional = getattr(module, "POSITIONAL", None)
+    if rest and positional and not flags[positional].present:
+        flags[positional].value = rest.pop(0)
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     flags["flagfile"].value = flagfile.named_in(argv)
@@ -240,8 +246,9 @@ def help_text(command: str) -> str:
     module = _module(command)
     flags = define(module)
     purpose, _, rest = inspect.getdoc(module).partition("\n\n")
+    positional = f" [{module.POSITIONAL}]" if hasattr(module, "POSITIONAL") else ""
     parts = [
-        f"usage: python -m kdepth.{command} [--flag=value ...]",
+        f"usage: python -m kdepth.{command}{positional} [--flag=value ...]",
         textwrap.fill(_join(purpose), 96),
     ]
     grouped = _groups(flags)

@@ -6,6 +6,7 @@ import gc
 import importlib.abc
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -90,6 +91,17 @@ def realdata() -> Path:
     path = Path(folder)
     if not path.is_dir():
         pytest.fail(f"KDEPTH_REALDATA={folder} is not a folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser that opens what kdepth shows in one; without it a test is skipped, in CI it fails."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("in CI pages are opened in Chromium: install Debian's package chromium")
+        pytest.skip("needs Chromium (Debian's package chromium)")
     return path
 
 

@@ -109,6 +109,19 @@ def test_wrong_flags_are_one_line_and_status_2(command, capsys, arguments, messa
     assert message in one_line(capsys)
 
 
+def test_one_argument_may_stand_for_a_flag(command, capsys):
+    command.POSITIONAL = "note"
+    seen = []
+    command.body = lambda flags: seen.append((flags.note, flags.coats))
+    assert cli.call("paint", ["fence", "--coats=2"]) == 0
+    assert cli.call("paint", ["--note=gate"]) == 0
+    assert seen == [("fence", 2), ("gate", 1)]
+    assert "usage: python -m kdepth.paint [note] [--flag" in cli.help_text("paint")
+    for arguments in (["fence", "gate"], ["--note=gate", "fence"]):
+        assert cli.call("paint", arguments) == 2
+        assert "unexpected argument" in one_line(capsys)
+
+
 def test_a_required_flag_is_named(command, capsys):
     define = command.define_flags
 

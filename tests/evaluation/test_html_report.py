@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html.parser
-import os
 import re
 import shutil
 import subprocess
@@ -168,12 +167,7 @@ def test_runs_that_left_nothing(runs):
     assert text.count("<table>") == 2
 
 
-def test_a_browser_renders_it_without_an_error(runs, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("in CI the report is opened in Chromium: install Debian's package chromium")
-        pytest.skip("needs Chromium (Debian's package chromium)")
+def test_a_browser_renders_it_without_an_error(runs, chromium, tmp_path):
     report = build(runs)
     # The pictures' sizes are known only once they were decoded; the page gets a probe for them.
     probe = "<script>onload=()=>{document.title=[...document.images].map(i=>i.naturalWidth>0)+''}</script>"

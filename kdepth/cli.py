@@ -41,6 +41,7 @@ COMMANDS = (
     "predict",
     "trajectory",
     "export",
+    "benchmark",
     "results",
 )
 

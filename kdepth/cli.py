@@ -236,6 +236,13 @@ def define_run_flag(flags: absl_flags.FlagValues, help: str) -> None:
     absl_flags.DEFINE_string("run", None, help, flag_values=flags)
 
 
+def define_workers_flag(flags: absl_flags.FlagValues) -> None:
+    """Defines --workers, the number of processes that share the work."""
+    absl_flags.DEFINE_integer(
+        "workers", None, "Processes; by default one per core.", flag_values=flags
+    )
+
+
 def help_text(command: str) -> str:
     """What `--help` prints: the purpose, the flags by group with their defaults, an example."""
     module = _module(command)

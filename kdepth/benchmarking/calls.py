@@ -7,7 +7,8 @@ file with channels first gets them first, because that is what a device does, an
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +18,12 @@ import numpy as np
 from kdepth.errors import UserError
 
 # Format -> the module that runs it, and the extra of `pip install kdepth[...]` that brings it.
+_TRAINING = "addons" if sys.version_info < (3, 12) else "keras3"
 _LIBRARIES = {
     "tflite": ("ai_edge_litert.interpreter", "runtime"),
     "onnx": ("onnxruntime", "runtime-onnx"),
-    "savedmodel": ("tensorflow", "addons' or 'kdepth[keras3]"),
-    "keras": ("tensorflow", "addons' or 'kdepth[keras3]"),
+    "savedmodel": ("tensorflow", _TRAINING),
+    "keras": ("tensorflow", _TRAINING),
 }
 
 
@@ -37,6 +39,15 @@ class Opened(NamedTuple):
     run: Callable[[], Any]
     input: str
     sha256: str = ""
+
+
+def why_not(format: str) -> str | None:
+    """Why files of a format cannot be run here, or None; nothing is imported."""
+    module, extra = _LIBRARIES[format]
+    package = module.partition(".")[0]
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return f"{package} is not installed: pip install 'kdepth[{extra}]'"
 
 
 def import_library(format: str, path: Path) -> Any:
@@ -187,19 +198,17 @@ def _savedmodel(tf: Any, path: Path, threads: int, xnnpack: None) -> Opened:
 
 
 def _keras(tf: Any, path: Path, threads: int) -> Opened:
-    """The compiled call of a run's depth network: the graph that all its exports are made from."""
+    """The compiled call of a run's depth network: what `predict_depth` runs, its one map only."""
     import kdepth
+    from kdepth import backend
     from kdepth.exporters import weights_digest
-    from kdepth.exporters.graph import exported_network, network_function
 
     _set_threads(tf, threads)
     model = kdepth.load_run(path)
-    network = exported_network(model)
-    function = network_function(network, batch=1).get_concrete_function()
-    image = example((1, *network.input_shape), np.float32)
-    name = network.output_name
+    network = backend.compiled(lambda images: model.depth_outputs(images)[model.output_name])
+    image = example((1, *model.image_size, 3 * model.depth_views), np.float32)
     return Opened(
-        lambda: function(tf.constant(image))[name].numpy(), _describe(image), weights_digest(model)
+        lambda: network(tf.constant(image)).numpy(), _describe(image), weights_digest(model)
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from absl import logging
 
 from kdepth import runtime
+from kdepth.benchmarking import calls
 from kdepth.errors import UserError
 
 KERAS = "keras"
@@ -72,13 +73,14 @@ def find(models: Sequence[str | Path], run: str | Path | None = None) -> list[Su
         The subjects; files in the order they are named in, a folder's TFLite files first.
 
     Raises:
-        UserError: if one does not exist, is no export of kdepth, is damaged, or stands twice.
+        UserError: if one does not exist, is no export of kdepth, is damaged, stands twice, or needs
+            a library that is not installed. Such files of a folder are left out.
     """
-    found = [] if run is None else [of_run(Path(run))]
+    found = [] if run is None else [_runnable(of_run(Path(run)))]
     for name in models:
         path = Path(name)
         is_folder_of_files = path.is_dir() and not path.name.endswith(runtime.SAVEDMODEL_SUFFIX)
-        found += _of_folder(path) if is_folder_of_files else [of_file(path)]
+        found += _of_folder(path) if is_folder_of_files else [_runnable(of_file(path))]
     seen: set[Path] = set()
     for subject in found:
         if subject.path.resolve() in seen:
@@ -177,7 +179,22 @@ def _of_folder(folder: Path) -> list[Subject]:
             " `kdepth export` wrote"
         )
     found = [of_file(folder / name) for name in there]
+    missing = {format: calls.why_not(format) for format in FORMATS}
+    for subject in found:
+        if missing[subject.format]:
+            logging.warning("%s is left out: %s", subject.path, missing[subject.format])
+    found = [subject for subject in found if not missing[subject.format]]
+    if not found:
+        raise UserError(f"{folder}: no library for any of its files is installed")
     return sorted(found, key=lambda subject: (subject.part, FORMATS.index(subject.format)))
+
+
+def _runnable(subject: Subject) -> Subject:
+    """The subject, if its library is installed."""
+    reason = calls.why_not(subject.format)
+    if reason:
+        raise UserError(f"{subject.path}: {reason}")
+    return subject
 
 
 def _described(beside: Path) -> list[str]:

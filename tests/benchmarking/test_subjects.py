@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from kdepth import runtime
-from kdepth.benchmarking import subjects
+from kdepth.benchmarking import calls, subjects
 from kdepth.errors import UserError
 
 
@@ -62,6 +62,24 @@ def test_a_changed_file(own_copy):
 def test_a_file_that_is_gone_is_left_out(own_copy):
     (own_copy / "tiny.onnx").unlink()
     assert "tiny.onnx" not in [subject.path.name for subject in subjects.find([own_copy])]
+
+
+def test_what_has_no_library_here_is_left_out_unless_it_is_named(exported, monkeypatch, caplog):
+    there = calls.importlib.util.find_spec
+    monkeypatch.setattr(
+        calls.importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorflow" else there(name),
+    )
+    found = subjects.find([exported.folder])
+    assert {subject.format for subject in found} == {"tflite", "onnx"}
+    assert "tiny_savedmodel is left out: tensorflow is not installed: pip install" in caplog.text
+    for arguments in (([exported.folder / "tiny_savedmodel"],), ([], exported.run)):
+        with pytest.raises(UserError, match="tensorflow is not installed: pip install"):
+            subjects.find(*arguments)
+    monkeypatch.setattr(calls.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="no library for any of its files is installed"):
+        subjects.find([exported.folder])
 
 
 def test_an_entry_without_its_precision(own_copy):

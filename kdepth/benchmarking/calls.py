@@ -33,12 +33,10 @@ class Opened(NamedTuple):
     Attributes:
         run: runs it once; returns its output.
         input: what it takes, for example "1x188x620x3 float32".
-        sha256: of the weights of a Keras model, else "".
     """
 
     run: Callable[[], Any]
     input: str
-    sha256: str = ""
 
 
 def why_not(format: str) -> str | None:
@@ -201,15 +199,12 @@ def _keras(tf: Any, path: Path, threads: int) -> Opened:
     """The compiled call of a run's depth network: what `predict_depth` runs, its one map only."""
     import kdepth
     from kdepth import backend
-    from kdepth.exporters import weights_digest
 
     _set_threads(tf, threads)
     model = kdepth.load_run(path)
     network = backend.compiled(lambda images: model.depth_outputs(images)[model.output_name])
     image = example((1, *model.image_size, 3 * model.depth_views), np.float32)
-    return Opened(
-        lambda: network(tf.constant(image)).numpy(), _describe(image), weights_digest(model)
-    )
+    return Opened(lambda: network(tf.constant(image)).numpy(), _describe(image))
 
 
 def _set_threads(tf: Any, threads: int) -> None:

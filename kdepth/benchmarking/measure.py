@@ -27,7 +27,6 @@ class Measurement:
     Attributes:
         case: what was run and how.
         input: what it was fed, for example "1x188x620x3 float32".
-        sha256: of the file, or of a Keras model's weights.
         milliseconds: of every timed run.
         open_ms: to open it, its library already imported.
         peak_mib: the most memory that its process held; None where the system does not tell.
@@ -40,7 +39,6 @@ class Measurement:
 
     case: Case
     input: str
-    sha256: str
     milliseconds: tuple[float, ...]
     open_ms: float
     peak_mib: float | None
@@ -150,7 +148,6 @@ def _measurement(
     return Measurement(
         case=process.case,
         input=opened["input"],
-        sha256=process.case.subject.sha256 or opened["sha256"],
         milliseconds=tuple(times),
         open_ms=opened["open_ms"],
         peak_mib=peak,

@@ -23,7 +23,7 @@ class MeasuringProcess:
     Attributes:
         case: what it holds.
         opened: what it said when the network was open: `open_ms`, `library_mib` (memory held before
-            it, or None), `input`, `sha256` (of a Keras model's weights).
+            it, or None), `input`.
         peak_mib: the most memory that it has held so far, or None.
     """
 

@@ -30,7 +30,7 @@ class Subject:
         part: "depth" or "pose".
         paper: its name on the command line.
         bytes: of the file or folder; of a run, of its weights.
-        sha256: its digest; "" for a run, whose process tells that of the weights.
+        sha256: its digest; of a run, that of its weights' folder.
     """
 
     path: Path
@@ -141,7 +141,7 @@ def of_run(folder: Path) -> Subject:
         part="depth",
         paper=str(info["paper"]),
         bytes=sum(file.stat().st_size for file in run.weights.glob("*.npz")),
-        sha256="",
+        sha256=runtime.sha256(run.weights),
     )
 
 

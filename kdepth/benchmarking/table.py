@@ -69,7 +69,7 @@ def rows(
             {
                 "date": now,
                 "file": str(subject.path),
-                "sha256": measured.sha256,
+                "sha256": subject.sha256,
                 "format": subject.format,
                 "precision": subject.precision,
                 "part": subject.part,

@@ -61,7 +61,6 @@ def _open(case: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], None]) 
             "open_ms": 1e3 * (time.perf_counter() - start),
             "library_mib": before,
             "input": opened.input,
-            "sha256": opened.sha256,
         }
     )
     return opened

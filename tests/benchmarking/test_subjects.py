@@ -30,6 +30,7 @@ def test_a_folder_stands_for_all_its_files_tflite_first(exported):
 def test_a_run_is_its_weights(exported):
     (subject,) = subjects.find([], exported.run)
     assert (subject.format, subject.paper) == ("keras", "garg")
+    assert subject.sha256 == runtime.sha256(exported.run / "weights")
     # Four bytes a parameter, and what the archive adds.
     assert 1 < subject.bytes / (4 * exported.parameters) < 3
 

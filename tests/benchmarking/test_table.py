@@ -18,7 +18,6 @@ def measurement(xnnpack=True, **changes):
     subject = Subject(Path("e/x.tflite"), "tflite", "int8", "depth", "garg", 2 * 2**20, "digest")
     values = {
         "input": "1x4x5x3 int8",
-        "sha256": "digest",
         "milliseconds": (1.0, 2.0, 3.0),
         "open_ms": 4.0,
         "peak_mib": 50.5,

@@ -107,15 +107,11 @@ def main(flags: absl_flags.FlagValues) -> int:
     measured = run(cases, flags.repeats, flags.warmup, meter)
 
     rows = table.rows(measured, here, busy)
+    load = "unknown" if measured[0].load is None else f"{measured[0].load:.1f}"
     print(table.terminal(rows))
     print(f"\nbatch 1, {flags.repeats} runs after {flags.warmup} to warm up, on {here}")
-    load = (
-        f"load average {measured[0].load:.1f}" if measured[0].load is not None else "load unknown"
-    )
-    print(
-        f"{load}; {'energy of all processors' if not meter.problem else 'no energy: ' + meter.problem}"
-    )
-    print(rows[0]["versions"])
+    print(f"load average {load}; {rows[0]['versions']}")
+    print(f"energy: {meter.problem or 'of all processors, whoever used them'}")
     for one in measured:
         if one.p90_ms > _UNSTEADY * one.median_ms:
             logging.warning(

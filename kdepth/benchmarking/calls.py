@@ -39,8 +39,8 @@ class Opened(NamedTuple):
     input: str
 
 
-def why_not(format: str) -> str | None:
-    """Why files of a format cannot be run here, or None; nothing is imported."""
+def missing_library(format: str) -> str | None:
+    """What has to be installed to run a format, or None if it is; nothing is imported."""
     module, extra = _LIBRARIES[format]
     package = module.partition(".")[0]
     if importlib.util.find_spec(package) is not None:
@@ -57,9 +57,7 @@ def import_library(format: str, path: Path) -> Any:
     module, extra = _LIBRARIES[format]
     try:
         if format == "keras":
-            importlib.import_module(
-                "kdepth.papers.base"
-            )  # and with it Keras, before memory is read
+            importlib.import_module("kdepth.papers.base")  # Keras is a part of the library here
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(

@@ -179,7 +179,7 @@ def _of_folder(folder: Path) -> list[Subject]:
             " `kdepth export` wrote"
         )
     found = [of_file(folder / name) for name in there]
-    missing = {format: calls.why_not(format) for format in FORMATS}
+    missing = {format: calls.missing_library(format) for format in FORMATS}
     for subject in found:
         if missing[subject.format]:
             logging.warning("%s is left out: %s", subject.path, missing[subject.format])
@@ -191,7 +191,7 @@ def _of_folder(folder: Path) -> list[Subject]:
 
 def _runnable(subject: Subject) -> Subject:
     """The subject, if its library is installed."""
-    reason = calls.why_not(subject.format)
+    reason = calls.missing_library(subject.format)
     if reason:
         raise UserError(f"{subject.path}: {reason}")
     return subject

@@ -103,12 +103,19 @@ def measure_paper(paper: str, folder: Path) -> list[measure.Measurement]:
 
 
 def with_random_weights(model: Any) -> None:
-    """Replaces zeros, with which some last layers start: their output would be constant."""
+    """Weights that keep the scale of what passes (He et al. 2015), so that maps are not flat.
+
+    Some papers start so near zero that their maps are constant up to rounding, and the export
+    could not be verified.
+    """
     generator = np.random.default_rng(0)
     for part in model.parts().values():
         for variable in part.weights:
             values = backend.to_numpy(variable)
-            if not values.any():
+            if values.ndim > 1:
+                scale = np.sqrt(2.0 / np.prod(values.shape[:-1]))
+                variable.assign(generator.normal(0.0, scale, values.shape))
+            elif not values.any():
                 variable.assign(generator.normal(0.0, 0.05, values.shape))
 
 

@@ -19,6 +19,9 @@ CORE = [
 LITERT = "ai-edge-litert>=2.1,<3"
 ONNXRUNTIME = "onnxruntime>=1.19,<2"
 
+# Prints tables; with exported models alone, those of `kdepth benchmark`.
+TABULATE = "tabulate>=0.9,<1"
+
 # Decodes video files. Its newest release needs a new Python; 15 is the last for 3.9.
 VIDEO = "av>=15,<20"
 
@@ -29,7 +32,7 @@ TRAINING = [
     "flatbuffers>=23.5,<27",
     "matplotlib>=3.9,<4",
     "pandas>=2.2,<4",
-    "tabulate>=0.9,<1",
+    TABULATE,
     "tf2onnx>=1.16,<2",
     "tqdm>=4.66,<5",
 ]
@@ -62,8 +65,8 @@ EXTRAS = {
     # The labelled part of NYU Depth v2, which is HDF5 (Keras brings h5py along).
     "nyu": ["h5py>=3.14,<4"],
     # Exported models without TensorFlow.
-    "runtime": [LITERT],
-    "runtime-onnx": [ONNXRUNTIME],
+    "runtime": [LITERT, TABULATE],
+    "runtime-onnx": [ONNXRUNTIME, TABULATE],
     "test": [
         VIDEO,
         "codespell>=2.3,<3",

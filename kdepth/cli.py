@@ -43,6 +43,7 @@ COMMANDS = (
     "serve",
     "trajectory",
     "export",
+    "benchmark",
     "results",
 )
 
@@ -239,6 +240,13 @@ def define_reader_option_flag(flags: absl_flags.FlagValues) -> None:
 def define_run_flag(flags: absl_flags.FlagValues, help: str) -> None:
     """Defines --run, the folder of a training run."""
     absl_flags.DEFINE_string("run", None, help, flag_values=flags)
+
+
+def define_workers_flag(flags: absl_flags.FlagValues) -> None:
+    """Defines --workers, the number of processes that share the work."""
+    absl_flags.DEFINE_integer(
+        "workers", None, "Processes; by default one per core.", flag_values=flags
+    )
 
 
 def help_text(command: str) -> str:

@@ -67,9 +67,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_integer(
             "shard_size", Settings.shard_size, "Pictures in a shard.", flag_values=flags
         )
-        absl_flags.DEFINE_integer(
-            "workers", None, "Processes; by default one per core.", flag_values=flags
-        )
+        cli.define_workers_flag(flags)
 
 
 def main(flags: absl_flags.FlagValues) -> int:

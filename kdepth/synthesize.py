@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from absl import flags as absl_flags
 
+from kdepth import cli
+
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the command's flags.
@@ -45,9 +47,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "Let other cars drive; geometry between frames then holds for what stands still only.",
         flag_values=flags,
     )
-    absl_flags.DEFINE_integer(
-        "workers", None, "Processes; by default one per core.", flag_values=flags
-    )
+    cli.define_workers_flag(flags)
 
 
 def main(flags: absl_flags.FlagValues) -> int:
@@ -74,6 +74,4 @@ def main(flags: absl_flags.FlagValues) -> int:
 
 
 if __name__ == "__main__":
-    from kdepth import cli
-
     cli.run("synthesize")

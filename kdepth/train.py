@@ -482,35 +482,40 @@ def _is_finished(run: Run, flags: absl_flags.FlagValues) -> bool:
             return False
         raise UserError(f"{run.folder} exists and is no training run: choose another --run")
     info = run.info
-    before, after = _values(run.flags.read_text()), _values(_compared(flags))
+    before = _values(run.flags.read_text(), flags)
+    after = _values(_compared(flags), flags)
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:
         name = changed[0]
         raise UserError(
-            f"{run.folder} holds a run with other flags ({name.lstrip('-')} was {before.get(name, 'not given')}, is"
+            f"{run.folder} holds a run with other flags ({name} was {before.get(name, 'not given')}, is"
             f" {after.get(name, 'not given')}): repeat its flags ({run.flags}) or choose another --run"
         )
     return info["state"] == "finished"
 
 
-def _values(flagfile: str) -> dict[str, str]:
-    """Flag -> value; a flag that is given several times has all its values."""
+def _values(flagfile: str, flags: absl_flags.FlagValues) -> dict[str, str]:
+    """Flag -> value; a flag that is given several times has all its values.
+
+    Args:
+        flagfile: the text of a flagfile in which every flag has a line.
+        flags: tell `--nojit`, which is jit=false, from a flag of that name.
+    """
     values: dict[str, str] = {}
-    for line in flagfile.splitlines():
-        name, equals, value = line.partition("=")
-        if equals:
-            values[name] = f"{values[name]} {value}" if name in values else value
+    for line in filter(None, flagfile.splitlines()):
+        name, equals, value = line.lstrip("-").partition("=")
+        if not equals:  # a boolean one
+            negated = name not in flags and name.startswith("no")
+            name, value = (name[2:], "false") if negated else (name, "true")
+        values[name] = f"{values[name]} {value}" if name in values else value
     return values
 
 
 def _compared(flags: absl_flags.FlagValues) -> str:
-    lines = cli.to_flagfile(flags).splitlines()
-    return "".join(
-        f"{line}\n"
-        for line in sorted(lines, key=lambda line: line.split("=")[0])  # repeated ones in order
-        if line.lstrip("-").split("=")[0].replace("no", "", 1) not in _FREE_FLAGS
-        and line.lstrip("-").split("=")[0] not in _FREE_FLAGS
-    )
+    """The flags that make a run what it is, as a flagfile."""
+    lines = sorted(cli.to_flagfile(flags).splitlines(), key=lambda line: line.split("=")[0])
+    kept = (line for line in lines if not _FREE_FLAGS & set(_values(line, flags)))
+    return "".join(f"{line}\n" for line in kept)  # repeated flags in order
 
 
 def _describe(

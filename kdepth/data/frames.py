@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -250,3 +251,66 @@ def neighbours(images: dict[int, Path], frame: int, offsets: Sequence[int]) -> t
     """Returns the frames at offsets from a frame; an empty tuple if one of them is missing."""
     found = [images.get(frame + offset) for offset in offsets]
     return tuple(path for path in found if path) if all(found) else ()
+
+
+class Views(NamedTuple):
+    """The pictures of a sample from a recording with two cameras.
+
+    Attributes:
+        image: the target.
+        stereo: the right view of a left target, if it was asked for.
+        sources: the target camera's neighbour frames, if they or the motion to them were.
+    """
+
+    image: Path
+    stereo: Path | None
+    sources: tuple[Path, ...]
+
+
+def find_views(
+    entry: splits.Entry,
+    recording: Path,
+    folders: tuple[str, str],
+    listing: Callable[[str], dict[int, Path]],
+    keys: frozenset[str],
+    offsets: Sequence[int],
+    missing: Missing,
+    digits: int,
+) -> Views | None:
+    """Finds the pictures of one sample; what is not there is noted.
+
+    Args:
+        entry: the frame, and whether the right camera's picture is the target.
+        recording: its folder.
+        folders: of the left and of the right camera, below `recording`.
+        listing: such a folder's pictures by frame.
+        keys: what the sample shall hold.
+        offsets: of the neighbour frames.
+        missing: takes the notes.
+        digits: of a frame's number in file names, for the notes.
+
+    Returns:
+        The pictures; None if one is missing, or both views are asked for of a right target.
+    """
+    folder, number = folders[int(entry.right)], f"{entry.frame:0{digits}d}"
+    if entry.right and "stereo" in keys:
+        missing.tolerated("a left view as target", recording / folder / number)
+        return None
+    images = listing(folder)
+    image = images.get(entry.frame)
+    if image is None:
+        missing.image(recording / folder / number)
+        return None
+    stereo = None
+    if "stereo" in keys:
+        stereo = listing(folders[1]).get(entry.frame)
+        if stereo is None:
+            missing.image(recording / folders[1] / number)
+            return None
+    sources: tuple[Path, ...] = ()
+    if keys & {"sources", "T_sources_image"}:
+        sources = neighbours(images, entry.frame, offsets)
+        if not sources:
+            missing.tolerated("all neighbour frames", image)
+            return None
+    return Views(image, stereo, sources)

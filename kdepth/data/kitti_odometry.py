@@ -128,44 +128,32 @@ class KittiOdometry:
         offsets: tuple[int, ...],
         missing: frames.Missing,
     ) -> Record | None:
-        left_folder, right_folder = self._folders(entry.drive)
-        folder = right_folder if entry.right else left_folder
-        name = f"{entry.drive} {folder} {entry.frame:06d}"
-        if entry.right and "stereo" in keys:
-            missing.tolerated("a left view as target", name)
+        folders = self._folders(entry.drive)
+        views = frames.find_views(
+            entry,
+            self.root / "sequences" / entry.drive,
+            folders,
+            functools.partial(self._frames, entry.drive),
+            keys,
+            offsets,
+            missing,
+            digits=6,
+        )
+        if views is None:
             return None
-        images = self._frames(entry.drive, folder)
-        image = images.get(entry.frame)
-        if image is None:
-            missing.image(self.root / "sequences" / entry.drive / folder / f"{entry.frame:06d}")
-            return None
-        stereo = None
-        if "stereo" in keys:
-            stereo = self._frames(entry.drive, right_folder).get(entry.frame)
-            if stereo is None:
-                missing.image(
-                    self.root / "sequences" / entry.drive / right_folder / f"{entry.frame:06d}"
-                )
-                return None
-        sources: tuple[Path, ...] = ()
-        if keys & {"sources", "T_sources_image"}:
-            sources = frames.neighbours(images, entry.frame, offsets)
-            if not sources:
-                missing.tolerated("all neighbour frames", image)
-                return None
         poses = None
         if "T_sources_image" in keys:
             in_camera = [self._pose(entry, entry.frame + offset) for offset in (0, *offsets)]
             poses = frames.relative_poses(in_camera[0], in_camera[1:])
         left, right, baseline = self._rig(entry.drive)
         return Record(
-            name=name,
-            image=image,
+            name=f"{entry.drive} {folders[int(entry.right)]} {entry.frame:06d}",
+            image=views.image,
             camera=right if entry.right else left,
-            stereo=stereo,
+            stereo=views.stereo,
             stereo_camera=None if entry.right else right,
             baseline=baseline,
-            sources=sources,
+            sources=views.sources,
             T_sources_image=poses,
         )
 

@@ -139,37 +139,28 @@ class KittiRaw:
         offsets: tuple[int, ...],
         missing: frames.Missing,
     ) -> Record | None:
-        camera_number = "03" if entry.right else "02"
-        name = f"{entry.drive} {camera_number} {entry.frame:010d}"
-        if entry.right and "stereo" in keys:
-            missing.tolerated("a left view as target", name)
-            return None
         drive = self._drives.get(entry.drive) or self.root / self._date(entry.drive) / entry.drive
-        images = self._frames(drive, f"image_{camera_number}/data")
-        image = images.get(entry.frame)
-        if image is None:
-            missing.image(drive / f"image_{camera_number}/data" / f"{entry.frame:010d}")
+        views = frames.find_views(
+            entry,
+            drive,
+            ("image_02/data", "image_03/data"),
+            functools.partial(self._frames, drive),
+            keys,
+            offsets,
+            missing,
+            digits=10,
+        )
+        if views is None:
             return None
+        camera_number = "03" if entry.right else "02"
         rig = self._rig(
             drive.parent, needs_right=entry.right or bool(keys & {"stereo", "baseline"})
         )
-        stereo = None
-        if "stereo" in keys:
-            stereo = self._frames(drive, "image_03/data").get(entry.frame)
-            if stereo is None:
-                missing.image(drive / "image_03/data" / f"{entry.frame:010d}")
-                return None
-        sources: tuple[Path, ...] = ()
-        if keys & {"sources", "T_sources_image"}:
-            sources = frames.neighbours(images, entry.frame, offsets)
-            if not sources:
-                missing.tolerated("all neighbour frames", image)
-                return None
         depth = None
         if "depth" in keys:
             depth = self._depth_source(drive, camera_number, entry.frame)
             if depth is None:
-                missing.tolerated("measured depth", image)
+                missing.tolerated("measured depth", views.image)
                 return None
         poses = None
         if "T_sources_image" in keys:
@@ -177,13 +168,13 @@ class KittiRaw:
             in_camera = [self._pose(drive, frame, entry.right) for frame in wanted]
             poses = frames.relative_poses(in_camera[0], in_camera[1:])
         return Record(
-            name=name,
-            image=image,
+            name=f"{entry.drive} {camera_number} {entry.frame:010d}",
+            image=views.image,
             camera=rig[1] if entry.right else rig[0],
-            stereo=stereo,
+            stereo=views.stereo,
             stereo_camera=None if entry.right else rig[1],
             baseline=rig[2],
-            sources=sources,
+            sources=views.sources,
             depth=depth,
             T_sources_image=poses,
         )

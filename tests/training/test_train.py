@@ -80,9 +80,11 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     before = (undisturbed / "run.json").stat().st_mtime_ns
     assert cli.call("train", flags) == 0
     assert "finished already" in capsys.readouterr().out
-    assert cli.call("train", [*flags, "--seed=6"]) == 2
-    error = capsys.readouterr().err
-    assert "seed was 5, is 6" in error and error.count("\n") == 1
+    for other, message in (("--seed=6", "seed was 5, is 6"), ("--jit", "jit was false, is true")):
+        assert cli.call("train", [*flags, other]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert cli.call("train", [*flags, "--tensorboard"]) == 0  # changes nothing that is learned
     assert (undisturbed / "run.json").stat().st_mtime_ns == before
 
 

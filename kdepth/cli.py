@@ -36,6 +36,7 @@ COMMANDS = (
     "synthesize",
     "doctor",
     "prepare",
+    "convert",
     "train",
     "evaluate",
     "predict",

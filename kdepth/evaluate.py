@@ -267,11 +267,11 @@ def _run_info(flags: absl_flags.FlagValues) -> dict[str, Any]:
     """`run.json` of --run, else nothing."""
     if not flags.run:
         return {}
-    from kdepth.training.runs import Run
+    from kdepth.training.runs import COMPLETE, Run
 
     run = Run(Path(flags.run))
     info = dict(run.info)
-    if info.get("state") not in (None, "finished"):
+    if info.get("state") not in (None, *COMPLETE):
         logging.warning("the run's training is not finished (state: %s)", info["state"])
     return info
 

@@ -26,7 +26,10 @@ from kdepth.pictures import image_files
 from kdepth.runtime import PARTS
 
 # Facts of a run that its exported files carry along, where the run has them.
-RUN_FACTS = ("dataset", "split", "seed", "options", "protocol", "state", "versions")
+RUN_FACTS = (
+    *("dataset", "split", "seed", "options", "protocol", "state", "versions"),
+    *("release", "licence", "trained_on"),  # of converted weights
+)
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -139,6 +142,9 @@ def pictures_of_run(info: Mapping[str, Any]) -> tuple[list[np.ndarray], str]:
     from kdepth.data.sample import load_image
     from kdepth.data.synthetic import default_data_dir
 
+    if "dataset" not in info:  # converted weights
+        logging.warning("the run names no data of its own: --images= gives pictures to verify on")
+        return [], "test patterns"
     try:
         data_dir = info.get("data_dir") or default_data_dir()
         reader = open_reader(info["dataset"], data_dir, **info.get("reader_options", {}))

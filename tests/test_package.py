@@ -30,7 +30,7 @@ LAYERS = (
     ("backend",),
     ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
     ("papers",),
-    ("training", "evaluation", "exporters"),
+    ("training", "evaluation", "exporters", "releases"),
     ("cli", *cli.COMMANDS, "__main__"),
 )
 LEVELS = {component: level for level, line in enumerate(LAYERS) for component in line}

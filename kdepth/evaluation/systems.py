@@ -144,7 +144,8 @@ def run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[s
     digest = hashlib.sha256(flags.read_bytes()).hexdigest()[:12] if flags.is_file() else ""
     return {
         "run": folder.resolve().name,
-        "trained_on": f"{info.get('dataset')}/{Path(str(info.get('split'))).name}",
+        "trained_on": info.get("trained_on")
+        or f"{info.get('dataset')}/{Path(str(info.get('split'))).name}",
         "state": info.get("state"),
         **{name: info.get(name) for name in ("ablation", "control", "batch_size", "seed")},
         "epochs": ",".join(map(str, info.get("epochs") or ())),

@@ -14,7 +14,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Row:
         again: whether another row uses the tensor too, which is an error otherwise.
     """
 
-    source: Union[str, tuple[str, ...]]
+    source: str | tuple[str, ...]
     part: str
     variable: str
     transform: str = "same"
@@ -156,10 +156,12 @@ class Release:
         title: what it is, for people.
         files: what the files are called where they are published, for people.
         licence: of the weights, one sentence; says where they are not for commercial use.
-        published: the score that they should reach on real data, and the protocol; "" without one.
-        trained_on: data sets, the release's own default first, each with its stereo rig (None where
-            the paper knows none).
-        read: from the path that the user gives to {tensor's name: array}.
+        trained_on: what published weights were trained on, the most common first, each with its
+            stereo rig (None where the paper knows none).
+        published: the scores that they should reach on real data, as (system, protocol) of a row
+            of `kdepth.evaluation.published`.
+        read: from the path that the user gives (a file, a checkpoint's prefix, a folder) to
+            {tensor's name: array}; raises a `UserError` for what it cannot read.
         options: from the tensors to the paper's options, the size of the released network included.
         rows: from those options to the table.
         ignored: what is left out.
@@ -171,8 +173,8 @@ class Release:
     title: str
     files: str
     licence: str
-    published: str
-    trained_on: Mapping[str, Union["Rig", None]]
+    trained_on: Mapping[str, Rig | None]
+    published: tuple[tuple[str, str], ...]
     read: Callable[[Path], Arrays]
     options: Callable[[Arrays], dict[str, Any]]
     rows: Callable[[Mapping[str, Any]], Sequence[Row]]

@@ -2,7 +2,7 @@
 
 A module here is a table from a release's tensors to our variables (`mapping.Release`); a release is
 converted by `convert`, which the command `python -m kdepth.convert` calls. Readers of the files'
-formats are `tf1_file`, `torch_file` and `caffe_file`.
+formats are `tf1_file`, `caffe_file` and `networks.torch_file`, which the papers need as well.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ SOURCES = {
     "monodepth_vgg": "monodepth",
     "monodepth_resnet50": "monodepth",
     "sfmlearner": "sfmlearner",
+    "sc_sfmlearner": "sc_sfmlearner",
+    "sc_sfmlearner_depth": "sc_sfmlearner",
+    "sc_depth_pl": "sc_depth_pl",
+    "monodepth2": "monodepth2",
+    "garg_released": "garg",
 }
 
 

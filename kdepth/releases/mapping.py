@@ -45,6 +45,11 @@ def _two_frames(kernel: np.ndarray) -> np.ndarray:
     return np.concatenate([single, single], axis=2) / 2.0
 
 
+def _caffe_average(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Caffe's batch norm keeps sums and what to divide them by; 0 before the first step."""
+    return total / count if count.any() else np.zeros_like(total)
+
+
 # PyTorch and Caffe keep kernels as [out, in, H, W] (of a transposed convolution [in, out, H, W]),
 # TensorFlow 1 as Keras does: [H, W, in, out] and, transposed, [H, W, out, in].
 TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
@@ -55,6 +60,7 @@ TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
     "dense": lambda kernel: kernel.transpose(1, 0),
     "bgr_input": _bgr_input,
     "two_frames": _two_frames,
+    "caffe_average": _caffe_average,
 }
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ docs/releases.md says what each release's files are called.
 Example:
   python -m kdepth.convert --list
   python -m kdepth.convert --source=monodepth_vgg --checkpoint=models/model_eigen
-  python -m kdepth.predict --run=weights/monodepth_vgg --images=street.png
+  python -m kdepth.predict --run=weights/monodepth_vgg --input=street.png
   python -m kdepth.train --flagfile=configs/monodepth_finetune.cfg --data_dir=/data/kitti
 """
 

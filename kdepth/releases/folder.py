@@ -10,7 +10,7 @@ from kdepth import backend
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
 from kdepth.papers import create
-from kdepth.releases.mapping import Release, Report, assign
+from kdepth.releases.mapping import Release, Report, assign, check_names
 from kdepth.training.runs import CONVERTED, Run, now
 from kdepth.versions import versions
 
@@ -27,7 +27,9 @@ def write(
             f" '{trained_on}'"
         )
     arrays = release.read(path)
-    model = create(release.paper, **{**release.options(arrays), **options})
+    chosen = {**release.options(arrays), **options}
+    check_names(release, chosen, arrays, path)
+    model = create(release.paper, **chosen)
     report = assign(model, release, arrays, path)
     model.rig = release.trained_on[trained_on]
     model.enter_stage(model.stages[-1].name)  # the whole network has been trained

@@ -249,7 +249,7 @@ def assign(model: DepthModel, release: Release, arrays: Arrays, path: Path) -> R
 
     rows = tuple(release.rows(model.options))
     where = f"{path} (as {release.source})"
-    ignored = _check_names(rows, release, arrays, where)
+    ignored = check_names(release, model.options, arrays, path)
     wanted = {
         (part, backend.variable_path(variable)): variable
         for part, network in model.parts().items()
@@ -271,11 +271,25 @@ def assign(model: DepthModel, release: Release, arrays: Arrays, path: Path) -> R
     )
 
 
-def _check_names(
-    rows: Sequence[Row], release: Release, arrays: Arrays, where: str
+def check_names(
+    release: Release, options: Mapping[str, Any], arrays: Arrays, path: Path
 ) -> dict[str, int]:
-    """How many tensors are ignored, by reason; every other one is used."""
-    used = {name for row in rows for name in row.sources}
+    """Compares a file's tensors with the table; cheap, so it comes before a model is built.
+
+    Args:
+        release: the table.
+        options: of the paper.
+        arrays: what `release.read` gave.
+        path: the file, for messages.
+
+    Returns:
+        How many tensors are ignored, by reason; every other one is used.
+
+    Raises:
+        UserError: if one is missing or unknown.
+    """
+    where = f"{path} (as {release.source})"
+    used = {name for row in release.rows(options) for name in row.sources}
     missing = sorted(used - set(arrays))
     if missing:
         raise UserError(

@@ -12,8 +12,11 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import kdepth  # noqa: E402
 from kdepth import cli  # noqa: E402
 from kdepth.data.splits import read_package_split  # noqa: E402
+from kdepth.papers import paper_class  # noqa: E402
+from kdepth.train import paper_options  # noqa: E402
 from tests.data import layouts, test_nyu_raw, test_scdepth, test_sfmlearner  # noqa: E402
 from tests.data.checks import wall  # noqa: E402
 
@@ -58,6 +61,14 @@ def write_scdepth(root: Path) -> None:
     (root / "val.txt").write_text("two\n")
 
 
+def write_weights(flags, folder: Path, height: int, width: int) -> Path:
+    """Fresh weights of the network that a config trains, as narrow as the test has it."""
+    paper = paper_class(flags.paper)
+    options = {**paper_options(flags, paper), "width": 0.05, "height": height, "image_width": width}
+    kdepth.create(flags.paper, **options).save_parts(folder)
+    return folder
+
+
 @pytest.fixture
 def data_dir(request, tmp_path, layout):
     """Writes a config's data set, so small that it is quick to read, under the split's own names."""
@@ -94,6 +105,8 @@ def test_dry_run(config, data_dir, tmp_run, capsys):
     small = ["--width=0.05", f"--height={height}", f"--image_width={width}", "--batch_size=1"]
     # The lists name frames that the tiny data lacks.
     small += [f"--data_dir={folder}", "--on_bad_sample=skip", "--dry_run"]
+    if flags.init_weights:  # a config that starts from converted weights: small ones in their place
+        small += [f"--init_weights={write_weights(flags, tmp_run / 'weights', height, width)}"]
     if flags.paper == "scdepth":
         # With oneDNN its step crashes TensorFlow at this size (docs/known_issues.md).
         small += ["--option=joint_calls=true", "--option=fewest_pixels=10"]

@@ -542,19 +542,21 @@ class SCDepth(DepthModel):
         super().__init__(height=height, image_width=image_width, seed=seed, options=options)
 
     def build_parts(self) -> dict[str, keras.Model]:  # noqa: D102
+        layers, torchvision = ENCODERS[self.encoder], {}
+        if self.imagenet and not is_keras(self.imagenet):
+            torchvision = read_torchvision(self.imagenet, layers)
         depth = build_depth_network(
             *self.image_size,
-            ENCODERS[self.encoder],
+            layers,
             self.width_multiplier,
             self.choices.up,
             stride_in_first=bool(self.imagenet) and is_keras(self.imagenet),
         )
         motion = build_pose_network(*self.image_size, self.width_multiplier)
-        if self.imagenet and not is_keras(self.imagenet):
-            weights = read_torchvision(self.imagenet, ENCODERS[self.encoder])
-            load_torchvision(depth, weights, self.imagenet)
-            if self.encoder == "resnet18":
-                load_torchvision(motion, weights, self.imagenet)
+        if torchvision:
+            load_torchvision(depth, torchvision, self.imagenet)
+            if layers == 18:  # the pose network's encoder, whatever the depth network's is
+                load_torchvision(motion, torchvision, self.imagenet)
         elif self.imagenet and self.imagenet != KERAS_LAYOUT:
             choices = self.choices
             load_resnet50(depth, self.imagenet, choices.image_mean, choices.image_std)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from tests.golden.weights import torch
 
 
-def _golden_weights():
-    spec = importlib.util.spec_from_file_location("weights", ROOT / "golden" / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def thin(channels: int, width: float) -> int:
+    """Channels of a network that was made narrower for a test."""
+    return max(4, round(channels * width))
 
 
-# (name, shape, seed) -> float32, as behind the golden numbers
-torch = _golden_weights().torch
-
-
-def resnet_shapes(layers: int, images: int = 1) -> dict[str, tuple[int, ...]]:
+def resnet_shapes(layers: int, images: int = 1, width: float = 1.0) -> dict[str, tuple[int, ...]]:
     """torchvision's ResNet with its classifier, every tensor of its state dict."""
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -31,11 +22,10 @@ def resnet_shapes(layers: int, images: int = 1) -> dict[str, tuple[int, ...]]:
             shapes[f"{bn}.{end}"] = (outputs,)
         shapes[f"{bn}.num_batches_tracked"] = ()
 
-    conv_bn("conv1", "bn1", 3 * images, 64, 7)
-    channels, expansion = 64, 1 if layers == 18 else 4
+    channels, expansion = thin(64, width), 1 if layers == 18 else 4
+    conv_bn("conv1", "bn1", 3 * images, channels, 7)
     for stage, count in enumerate({18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[layers], start=1):
-        inner = 32 * 2**stage
-        outer = inner * expansion
+        inner, outer = thin(32 * 2**stage, width), thin(32 * 2**stage * expansion, width)
         for index in range(count):
             name = f"layer{stage}.{index}."
             sizes = [(channels, inner, 3), (inner, inner, 3)]
@@ -43,17 +33,18 @@ def resnet_shapes(layers: int, images: int = 1) -> dict[str, tuple[int, ...]]:
                 sizes = [(channels, inner, 1), (inner, inner, 3), (inner, outer, 1)]
             for number, size in enumerate(sizes, start=1):
                 conv_bn(f"{name}conv{number}", f"{name}bn{number}", *size)
-            if index == 0 and channels != outer:
+            if index == 0 and (stage > 1 or layers == 50):
                 conv_bn(f"{name}downsample.0", f"{name}downsample.1", channels, outer, 1)
             channels = outer
     shapes["fc.weight"], shapes["fc.bias"] = (1000, channels), (1000,)
     return shapes
 
 
-def decoder_shapes(layers: int, block, head) -> dict[str, tuple[int, ...]]:
+def decoder_shapes(layers: int, block, head, width: float = 1.0) -> dict[str, tuple[int, ...]]:
     """The depth decoder; `block(level, n)` and `head(level)` name its convolutions."""
     features = (64, 64, 128, 256, 512) if layers == 18 else (64, 256, 512, 1024, 2048)
-    channels = (16, 32, 64, 128, 256)
+    features = [thin(count, width) for count in features]
+    channels = [thin(count, width) for count in (16, 32, 64, 128, 256)]
     shapes, inputs = {}, features[-1]
     for level in range(4, -1, -1):
         skip = features[level - 1] if level else 0
@@ -67,9 +58,10 @@ def decoder_shapes(layers: int, block, head) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def pose_shapes(names) -> dict[str, tuple[int, ...]]:
+def pose_shapes(names, width: float = 1.0) -> dict[str, tuple[int, ...]]:
     """The pose decoder; names of its four convolutions."""
-    sizes = ((256, 512, 1, 1), (256, 256, 3, 3), (256, 256, 3, 3), (6, 256, 1, 1))
+    count = thin(256, width)
+    sizes = ((count, thin(512, width), 1, 1), *[(count, count, 3, 3)] * 2, (6, count, 1, 1))
     shapes = {}
     for name, size in zip(names, sizes):
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = size, size[:1]
@@ -80,6 +72,11 @@ def scoped(scope: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[in
     return {f"{scope}{name}": shape for name, shape in shapes.items()}
 
 
+def zeros(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """A state dict whose values do not matter."""
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
 def draw(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
     """A state dict: arrays by name, counters of steps as integers."""
     return {
@@ -88,7 +85,7 @@ def draw(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]
     }
 
 
-def garg_layers(seed: int) -> list[tuple[str, str, list[np.ndarray]]]:
+def garg_layers(seed: int, width: float = 1.0) -> list[tuple[str, str, list[np.ndarray]]]:
     """Layers of Garg's training network in their order: (name, type, blobs); Caffe's own orders of magnitude."""
     rng = np.random.default_rng(seed)
     found: list[tuple[str, str, list[np.ndarray]]] = [("imL", "ImageData", [])]
@@ -106,35 +103,36 @@ def garg_layers(seed: int) -> list[tuple[str, str, list[np.ndarray]]]:
         found.append((f"scale_{name}", "Scale", scale))
         found.append((f"relu_{name}", "ReLU", []))
 
-    block("0", 3, 64, 7)
-    block("1", 64, 128, 3)
-    inputs = 128
+    block("0", 3, thin(64, width), 7)
+    block("1", thin(64, width), thin(128, width), 3)
+    inputs = thin(128, width)
     for stage, count in enumerate((3, 4, 6, 3)):
-        inner = 32 * 2**stage
+        inner, outer = thin(32 * 2**stage, width), thin(128 * 2**stage, width)
         for index in range(count):
             name = f"stage{stage}_block{index}_"
             if index == 0:
-                block(f"{name}proj_shortcut", inputs, 4 * inner, 1)
+                block(f"{name}proj_shortcut", inputs, outer, 1)
             block(f"{name}branch2a", inputs, inner, 1)
             block(f"{name}branch2b", inner, inner, 3)
-            block(f"{name}branch2c", inner, 4 * inner, 1)
-            inputs = 4 * inner
+            block(f"{name}branch2c", inner, outer, 1)
+            inputs = outer
     taps = np.array([0.25, 0.75, 0.75, 0.25])
 
-    def score(name, channels):
+    def score(name, channels, bias=0.0):
         kernel = rng.normal(size=(1, channels, 1, 1)) * channels**-0.5
-        found.append((name, "Convolution", [kernel, rng.normal(size=1)]))
+        found.append((name, "Convolution", [kernel, np.array([bias])]))
 
     def up(name):
         found.append((f"upscore_{name}", "Deconvolution", [np.outer(taps, taps)[None, None]]))
         found.append((f"scale2x_{name}", "Scale", [np.array([2.0])]))
 
-    score("score_fr", 1024)
+    score("score_fr", thin(1024, width))
     for level, channels in ((4, 512), (3, 256), (2, 128), (1, 128)):
+        channels = thin(channels, width)
         up(f"pool{level + 1}")
         # Larger than the release's 0.01 .. 1e-6, so that every skip shows in the output.
         found.append((f"scale_pool{level}", "Scale", [rng.uniform(0.1, 0.3, channels)]))
-        score(f"score_pool{level}", channels)
+        score(f"score_pool{level}", channels, 20.0 if level == 1 else 0.5)  # outputs of both signs
         found.append((f"fuse_pool{level}", "Eltwise", []))
     up("all")
     found += [(name, "Scale", [np.array([0.004])]) for name in ("normimL", "normimR")]

@@ -1,6 +1,6 @@
-"""The released networks in NumPy, layer by layer, float64: what converted weights have to reproduce.
+"""The released PyTorch and Caffe networks in NumPy and float64: what converted weights have to reproduce.
 
-Weights go by the release's own names; maps are [C, H, W], as in PyTorch and Caffe.
+Weights go by the release's own names; maps are [1, H, W, C].
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from tests.releases.numpy_layers import conv_valid, elu, nearest_up2, sigmoid
+
 Weights = Mapping[str, np.ndarray]
 EPSILON = 1e-5
 
@@ -18,20 +20,18 @@ EPSILON = 1e-5
 
 
 def conv(x, kernel, bias=None, stride=1, pad=0, mode="constant"):
-    """Cross-correlation with a kernel [O, I, h, w]."""
-    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)), mode=mode)
-    windows = sliding_window_view(x, kernel.shape[2:], axis=(1, 2))[:, ::stride, ::stride]
-    found = np.tensordot(kernel.astype(np.float64), windows, ([1, 2, 3], [0, 3, 4]))
-    return found if bias is None else found + bias[:, None, None]
+    """With a kernel [O, I, h, w]."""
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
+    found = conv_valid(x, kernel.transpose(2, 3, 1, 0), stride)
+    return found if bias is None else found + bias
 
 
 def batch_norm(x, mean, variance, gamma, beta):
-    mean, variance, gamma, beta = (v[:, None, None] for v in (mean, variance, gamma, beta))
     return (x - mean) / np.sqrt(variance + EPSILON) * gamma + beta
 
 
 def max_pool(x, size, stride, pad=0):
-    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)), constant_values=-np.inf)
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=-np.inf)
     return sliding_window_view(x, (size, size), axis=(1, 2))[:, ::stride, ::stride].max((-1, -2))
 
 
@@ -39,40 +39,28 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def elu(x):
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def nearest_up(x):
-    return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def bilinear_up(x):
+def bilinear_up2(x):
     """Twice the size, pixel centres at halves, the border continued (align_corners=False)."""
     for axis in (1, 2):
         count = x.shape[axis]
         place = np.clip((np.arange(2 * count) + 0.5) / 2 - 0.5, 0, count - 1)
         low = np.floor(place).astype(int)
-        high, share = np.minimum(low + 1, count - 1), place - low
-        share = share[:, None] if axis == 1 else share
+        high = np.minimum(low + 1, count - 1)
+        share = (place - low).reshape([-1 if a == axis else 1 for a in range(4)])
         x = np.take(x, low, axis) * (1 - share) + np.take(x, high, axis) * share
     return x
 
 
 def deconv(x, kernel, stride, pad):
-    """A transposed convolution of one map with a kernel [1, 1, h, w]."""
+    """A transposed convolution of a map with one channel and a kernel [1, 1, h, w]."""
     size = kernel.shape[2]
-    rows, columns = ((n - 1) * stride + size for n in x.shape[1:])
-    found = np.zeros((1, rows, columns))
-    for y in range(x.shape[1]):
-        for column in range(x.shape[2]):
-            place = (0, slice(y * stride, y * stride + size))
-            place += (slice(column * stride, column * stride + size),)
-            found[place] += x[0, y, column] * kernel[0, 0]
+    rows, columns = ((n - 1) * stride + size for n in x.shape[1:3])
+    found = np.zeros((1, rows, columns, 1))
+    for a in range(size):
+        for b in range(size):
+            here = (slice(None), slice(a, a + rows - size + 1, stride))
+            here += (slice(b, b + columns - size + 1, stride),)
+            found[here] += x * kernel[0, 0, a, b]
     return found[:, pad : rows - pad, pad : columns - pad]
 
 
@@ -116,7 +104,7 @@ def depth_decoder(
     features,
     block: Callable[[int, int], str],
     head: Callable[[int], str],
-    up=nearest_up,
+    up=nearest_up2,
 ) -> list:
     """Sigmoids of the four scales, the finest first; `block` and `head` name convolutions of a level."""
     x, found = features[-1], {}
@@ -124,7 +112,7 @@ def depth_decoder(
         x = elu(torch_conv(weights, x, block(level, 0), 1, 1, "reflect"))
         x = up(x)
         if level:
-            x = np.concatenate([x, features[level - 1]])
+            x = np.concatenate([x, features[level - 1]], axis=-1)
         x = elu(torch_conv(weights, x, block(level, 1), 1, 1, "reflect"))
         if level < 4:
             found[level] = sigmoid(torch_conv(weights, x, head(level), 1, 1, "reflect"))
@@ -136,7 +124,7 @@ def pose_decoder(weights: Weights, x, names) -> np.ndarray:
     x = relu(torch_conv(weights, x, names[0]))
     x = relu(torch_conv(weights, x, names[1], 1, 1))
     x = relu(torch_conv(weights, x, names[2], 1, 1))
-    return 0.01 * torch_conv(weights, x, names[3]).mean((1, 2))
+    return 0.01 * torch_conv(weights, x, names[3]).mean((1, 2))[0]
 
 
 # -- Garg's Caffe network ----------------------------------------------------------------------------------------------
@@ -167,6 +155,6 @@ def garg(weights: Weights, x) -> np.ndarray:
     for name in ("pool4", "pool3", "pool2", "pool1"):
         finer = f"pool{int(name[4:]) + 1}"
         x = deconv(x, weights[f"upscore_{finer}/0"], 2, 1) * weights[f"scale2x_{finer}/0"]
-        skip = skips.pop() * weights[f"scale_{name}/0"][:, None, None]
+        skip = skips.pop() * weights[f"scale_{name}/0"]
         x = x + conv(skip, weights[f"score_{name}/0"], weights[f"score_{name}/1"])
     return deconv(x, weights["upscore_all/0"], 2, 1) * weights["scale2x_all/0"]

@@ -39,23 +39,34 @@ def pl_head(level):
     return f"decoder.dispconvs.{level}.conv"
 
 
-def sc_state(layers, seed=0):
-    """{file: state dict} of SC-SfMLearner."""
-    depth = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(layers))
-    depth.update(drawn.decoder_shapes(layers, sc_block, sc_head))
-    motion = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(18, 2))
-    motion.update(drawn.pose_shapes(SC_POSE))
-    return {"dispnet": drawn.draw(depth, seed), "exp_pose": drawn.draw(motion, seed + 1)}
+NARROW = {"height": 64, "image_width": 96, "width": 0.1}
 
 
-def pl_state(layers, seed=0):
-    """The state dict of sc_depth_pl."""
-    depth = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(layers))
-    depth.update(drawn.decoder_shapes(layers, pl_block, pl_head))
-    motion = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(18, 2))
-    motion.update(drawn.pose_shapes(PL_POSE))
-    both = {**drawn.scoped("depth_net.", depth), **drawn.scoped("pose_net.", motion)}
-    return drawn.draw(both, seed)
+def sc_shapes(layers, width=1.0):
+    """{file: shapes of its state dict} of SC-SfMLearner."""
+    depth = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(layers, 1, width))
+    depth.update(drawn.decoder_shapes(layers, sc_block, sc_head, width))
+    motion = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(18, 2, width))
+    motion.update(drawn.pose_shapes(SC_POSE, width))
+    return {"dispnet": depth, "exp_pose": motion}
+
+
+def pl_shapes(layers, width=1.0):
+    """Shapes of sc_depth_pl's state dict."""
+    depth = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(layers, 1, width))
+    depth.update(drawn.decoder_shapes(layers, pl_block, pl_head, width))
+    motion = drawn.scoped("encoder.encoder.", drawn.resnet_shapes(18, 2, width))
+    motion.update(drawn.pose_shapes(PL_POSE, width))
+    return {**drawn.scoped("depth_net.", depth), **drawn.scoped("pose_net.", motion)}
+
+
+def monodepth2_names(state):
+    """{file: state dict} of monodepth2, from SC-SfMLearner's names."""
+    files = {"encoder": {}, "depth": {}}
+    for name, value in state.items():
+        scope, _, rest = name.partition(".")
+        files["encoder" if scope == "encoder" else "depth"][rest] = value
+    return files
 
 
 def tensors(state):
@@ -93,10 +104,22 @@ def difference(found, wanted):
     return np.abs(np.asarray(found) - wanted).max() / np.ptp(wanted)
 
 
-def check_depth(model, data):
-    maps = model.parts()["depth"](data["image"], training=False)
-    for level, found in enumerate(maps):
-        assert difference(found, data[f"disp{level}"]) < 1e-4, level
+@pytest.fixture(scope="module")
+def frames():
+    """Two normalised images on channels, [1, 64, 96, 6]."""
+    return np.random.default_rng(0).normal(size=(1, 64, 96, 6)).astype(np.float32)
+
+
+def exactly(state):
+    return {name: np.asarray(array, np.float64) for name, array in state.items()}
+
+
+def check_depth(model, frames, shares):
+    """Our four maps against the sigmoids of a release's, in NumPy."""
+    maps = model.parts()["depth"](frames[..., :3], training=False)
+    for level, (found, share) in enumerate(zip(maps, shares)):
+        assert np.ptp(share) > 0.1, level
+        assert difference(found, 10 * share + 0.01) < 1e-4, level
 
 
 # -- SC-SfMLearner -----------------------------------------------------------------------------------------------------
@@ -112,7 +135,8 @@ def test_sc_sfmlearner_equals_the_release(released, tmp_path):
     assert report.fresh == () and report.parameters == 14_329_236 + 12_498_950 + 2 * 9600
     model = kdepth.load_run(tmp_path / "run")
     assert model.variant == "release" and model.image_size == (128, 192)
-    check_depth(model, data)
+    for level, found in enumerate(model.parts()["depth"](data["image"], training=False)):
+        assert difference(found, data[f"disp{level}"]) < 1e-4, level
     frames = np.concatenate([data["image"], data["source"]], -1)
     assert difference(model.parts()["pose"](frames, training=False), data["pose"]) < 1e-4
     # And through what users call, which takes images in [0, 1].
@@ -121,24 +145,26 @@ def test_sc_sfmlearner_equals_the_release(released, tmp_path):
     assert difference(found, data["disp0"]) < 1e-4
 
 
-def test_a_depth_network_alone_in_the_legacy_layout(released, tmp_path):
-    data, state = released
+def test_a_depth_network_alone_in_the_legacy_layout(frames, tmp_path):
+    state = drawn.draw(sc_shapes(18, NARROW["width"])["dispnet"], 1)
     path = tmp_path / "dispnet_model_best.pth.tar"
-    write_legacy(path, {"epoch": 200, "state_dict": tensors(state["depth"])})
-    size = {"height": 128, "image_width": 192}
-    report = releases.convert("sc_sfmlearner_depth", path, tmp_path / "run", **size)
+    write_legacy(path, {"epoch": 200, "state_dict": tensors(state)})
+    report = releases.convert("sc_sfmlearner_depth", path, tmp_path / "run", **NARROW)
     assert report.fresh and all(name.startswith("pose: ") for name in report.fresh)
-    check_depth(kdepth.load_run(tmp_path / "run"), data)
+    weights = exactly(state)
+    features = reference.resnet(weights, frames[..., :3], "encoder.encoder.", 18)
+    shares = reference.depth_decoder(weights, features, sc_block, sc_head)
+    check_depth(kdepth.load_run(tmp_path / "run"), frames, shares)
 
 
-def test_what_does_not_fit_is_one_line_and_writes_nothing(released, tmp_path):
-    path, state = tmp_path / "dispnet_model_best.pth.tar", dict(released[1]["depth"])
-    size = {"height": 64, "image_width": 64}
+def test_what_does_not_fit_is_one_line_and_writes_nothing(tmp_path):
+    path = tmp_path / "dispnet_model_best.pth.tar"
+    state = drawn.draw(sc_shapes(18, NARROW["width"])["dispnet"], 1)
 
     def refused(words):
         write_zip(path, {"epoch": 200, "state_dict": tensors(state)})
         with pytest.raises(UserError, match=words) as error:
-            releases.convert("sc_sfmlearner_depth", path, tmp_path / "run", **size)
+            releases.convert("sc_sfmlearner_depth", path, tmp_path / "run", **NARROW)
         assert "\n" not in str(error.value) and str(path) in str(error.value)
         assert not (tmp_path / "run").exists()
 
@@ -164,55 +190,48 @@ def test_a_folder_has_to_hold_both_files(tmp_path):
 # -- monodepth2 --------------------------------------------------------------------------------------------------------
 
 
-def test_monodepth2_has_the_same_network_under_its_own_names(released, tmp_path):
+def test_monodepth2_has_the_same_network_under_its_own_names(frames, tmp_path):
     """Its last layer gives 0.01 + 9.99 sigmoid; the sigmoid is the same."""
-    data, state = released
-    encoder, decoder = {}, {}
-    for name, array in state["depth"].items():
-        scope, _, rest = name.partition(".")
-        (encoder if scope == "encoder" else decoder)[rest] = array
-    facts = {"height": 128, "width": 192, "use_stereo": False}
-    write_zip(tmp_path / "encoder.pth", {**tensors(encoder), **facts})
-    write_legacy(tmp_path / "depth.pth", tensors(decoder))
-    report = releases.convert("monodepth2", tmp_path, tmp_path / "run")
+    state = drawn.draw(sc_shapes(18, NARROW["width"])["dispnet"], 2)
+    files = monodepth2_names(state)
+    facts = {"height": 64, "width": 96, "use_stereo": False}
+    write_zip(tmp_path / "encoder.pth", {**tensors(files["encoder"]), **facts})
+    write_legacy(tmp_path / "depth.pth", tensors(files["depth"]))
+    report = releases.convert("monodepth2", tmp_path, tmp_path / "run", width=NARROW["width"])
     assert report.fresh and all(name.startswith("pose: ") for name in report.fresh)
     model = kdepth.load_run(tmp_path / "run")
-    assert model.image_size == (128, 192)
-    check_depth(model, data)
-    for level, found in enumerate(model.parts()["depth"](data["image"], training=False)):
-        theirs = 0.01 + 9.99 * (data[f"disp{level}"] - 0.01) / 10.0
-        assert np.abs(np.asarray(found) * 0.999 / theirs - 1).max() < 2e-3 * 0.01 / theirs.min()
+    assert model.image_size == (64, 96)
+    weights = exactly(state)
+    features = reference.resnet(weights, frames[..., :3], "encoder.encoder.", 18)
+    shares = reference.depth_decoder(weights, features, sc_block, sc_head)
+    check_depth(model, frames, shares)
+    for found, share in zip(model.parts()["depth"](frames[..., :3], training=False), shares):
+        theirs = 0.01 + 9.99 * share  # ours is 1.001 times that, to 1e-5 of inverse depth
+        ours = 0.999 * np.asarray(found)
+        assert np.abs(ours - theirs).max() < 1e-5 + 1e-4 * np.ptp(theirs)
 
 
 # -- sc_depth_pl -------------------------------------------------------------------------------------------------------
 
 
-def test_sc_depth_pl_with_resnet50_equals_numpy(tmp_path):
-    state = pl_state(50)
+def test_sc_depth_pl_with_resnet50_equals_numpy(frames, tmp_path):
+    state = drawn.draw(pl_shapes(50, NARROW["width"]), 3)
     path = tmp_path / "epoch=99-val_loss=0.1411.ckpt"
     write_zip(path, lightning(state, "nyu"), root="epoch=99-val_loss=0.1411")
-    size = {"height": 64, "image_width": 96}
-    report = releases.convert("sc_depth_pl", path, tmp_path / "run", "nyu", **size)
+    report = releases.convert("sc_depth_pl", path, tmp_path / "run", "nyu", **NARROW)
     assert report.fresh == () and report.ignored["settings of its training"] == 4
     model = kdepth.load_run(tmp_path / "run")
     assert (model.variant, model.encoder) == ("lightning", "resnet50")
-    rng = np.random.default_rng(0)
-    frames = rng.normal(size=(1, 64, 96, 6)).astype(np.float32)
-    channels_first = frames[0].transpose(2, 0, 1).astype(np.float64)
-    weights = {name: np.asarray(array, np.float64) for name, array in state.items()}
+    weights = exactly(state)
 
     def named(function):
         return lambda *place: f"depth_net.{function(*place)}"
 
-    features = reference.resnet(weights, channels_first[:3], "depth_net.encoder.encoder.", 50)
-    wanted = reference.depth_decoder(
-        weights, features, named(pl_block), named(pl_head), reference.bilinear_up
-    )
-    maps = model.parts()["depth"](frames[..., :3], training=False)
-    for level, (found, share) in enumerate(zip(maps, wanted)):
-        assert np.ptp(share) > 0.2, level
-        assert difference(np.asarray(found)[0, ..., 0], 10 * share[0] + 0.01) < 1e-4, level
-    features = reference.resnet(weights, channels_first, "pose_net.encoder.encoder.", 18)
+    features = reference.resnet(weights, frames[..., :3], "depth_net.encoder.encoder.", 50)
+    up = reference.bilinear_up2
+    shares = reference.depth_decoder(weights, features, named(pl_block), named(pl_head), up)
+    check_depth(model, frames, shares)
+    features = reference.resnet(weights, frames, "pose_net.encoder.encoder.", 18)
     vector = reference.pose_decoder(weights, features[-1], [f"pose_net.{n}" for n in PL_POSE])
     found = np.asarray(model.parts()["pose"](frames, training=False))[0]
     assert difference(found, vector) < 1e-4
@@ -231,20 +250,19 @@ def test_the_settings_of_a_checkpoint_give_the_size(dataset, size):
 
 
 def names_of(source, layers):
-    """{tensor: array} of a release's files as its code saves them."""
+    """{tensor: zeros} of a release's files as its code saves them."""
     if source == "sc_depth_pl":
-        return {f"state_dict.{name}": array for name, array in pl_state(layers).items()}
-    files = sc_state(layers)
+        return drawn.zeros(drawn.scoped("state_dict.", pl_shapes(layers)))
+    files = sc_shapes(layers)
     if source == "monodepth2":
-        found = {"encoder/height": np.int64(192), "encoder/width": np.int64(640)}
-        for name, array in files["dispnet"].items():
-            scope, _, rest = name.partition(".")
-            found[f"encoder/{rest}" if scope == "encoder" else f"depth/{rest}"] = array
-        return found
+        files, scopes = monodepth2_names(files["dispnet"]), ["encoder/", "depth/"]
+        files["encoder"].update(height=(), width=())
+    else:
+        scopes = [f"{file}/state_dict." for file in files]
+        scopes = scopes[:1] if source.endswith("depth") else scopes
     found = {}
-    for file in ("dispnet",) if source.endswith("depth") else files:
-        found[f"{file}/epoch"] = np.int64(200)
-        found.update({f"{file}/state_dict.{name}": array for name, array in files[file].items()})
+    for scope, shapes in zip(scopes, files.values()):
+        found.update(drawn.zeros(drawn.scoped(scope, shapes)))
     return found
 
 
@@ -261,10 +279,8 @@ def test_tables_use_every_tensor_of_both_encoders(source, layers):
     used = {name for row in release.rows(options) for name in row.sources}
     left = sorted(set(arrays) - used)
     assert used <= set(arrays)
-    for name in left:
-        assert name.endswith(
-            ("num_batches_tracked", "fc.weight", "fc.bias", "epoch", "height", "width")
-        )
+    ends = ("num_batches_tracked", "fc.weight", "fc.bias", "height", "width")
+    assert all(name.endswith(ends) for name in left)
     assert sum(name.endswith("tracked") for name in left) > 15
 
 

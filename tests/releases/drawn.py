@@ -132,7 +132,7 @@ def garg_layers(seed: int, width: float = 1.0) -> list[tuple[str, str, list[np.n
         up(f"pool{level + 1}")
         # Larger than the release's 0.01 .. 1e-6, so that every skip shows in the output.
         found.append((f"scale_pool{level}", "Scale", [rng.uniform(0.1, 0.3, channels)]))
-        score(f"score_pool{level}", channels, 20.0 if level == 1 else 0.5)  # outputs of both signs
+        score(f"score_pool{level}", channels, 0.25 * level)
         found.append((f"fuse_pool{level}", "Eltwise", []))
     up("all")
     found += [(name, "Scale", [np.array([0.004])]) for name in ("normimL", "normimR")]

@@ -28,7 +28,7 @@ from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
 from kdepth.papers import PAPERS
-from kdepth.training.runs import CONVERTED, Run, init_weights, now
+from kdepth.training.runs import CONVERTED, Run, init_weights, licence_of, now
 from kdepth.versions import versions
 
 if TYPE_CHECKING:
@@ -560,6 +560,7 @@ def _describe(
             "epochs": [s.epochs for s in _stages(model, flags)],
             "seed": flags.seed,
             "init_weights": flags.init_weights,
+            "licence": licence_of(flags.init_weights) if flags.init_weights else None,
             "protocol": default_for(flags.dataset, _split(flags)).name,
             "versions": {**versions(), "backend": backend.BACKEND},
             "started": started,

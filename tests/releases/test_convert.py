@@ -108,6 +108,7 @@ def test_training_starts_from_it(converted, tiny_video, tmp_run, capsys):
     info = Run(tmp_run / "runs/tuned").info
     assert info["init_weights"] == str(converted)
     assert info["rig"]["baseline"] != 0.5327  # the rig of the new data
+    assert "non-commercial" in info["licence"]
 
     capsys.readouterr()
     assert call("train", *flags[:-1], f"--run={converted}") == 2

@@ -28,7 +28,7 @@ from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
 from kdepth.papers import PAPERS
-from kdepth.training.runs import CONVERTED, Run, init_weights, now
+from kdepth.training.runs import CONVERTED, Run, init_weights, licence_of, now
 from kdepth.versions import versions
 
 if TYPE_CHECKING:
@@ -538,6 +538,9 @@ def _describe(
     with atomic_path(run.flags) as path:
         path.write_text(_compared(flags))
     started = run.info["started"] if run.description.exists() else now()
+    # What is tuned from published weights is under their licence too.
+    found = licence_of(flags.init_weights) if flags.init_weights else None
+    licence = {"licence": found} if found else {}
     run.write_info(
         {
             "paper": model.paper,
@@ -560,6 +563,7 @@ def _describe(
             "epochs": [s.epochs for s in _stages(model, flags)],
             "seed": flags.seed,
             "init_weights": flags.init_weights,
+            **licence,
             "protocol": default_for(flags.dataset, _split(flags)).name,
             "versions": {**versions(), "backend": backend.BACKEND},
             "started": started,

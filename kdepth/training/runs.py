@@ -160,6 +160,12 @@ def init_weights(model: DepthModel, folder: str | Path) -> None:
     model.enter_stage(stage)
 
 
+def licence_of(folder: str | Path) -> str | None:
+    """The licence that a run's weights came with, None where nothing is known of one."""
+    run = Run(Path(folder))
+    return run.info.get("licence") if run.description.is_file() else None
+
+
 def now() -> str:
     """The time, to the second, in UTC."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -67,6 +67,16 @@ def test_the_folder_says_what_it_holds(converted):
     assert facts["options"]["width"] == 0.05 and facts["rig"]["baseline"] == 0.5327
 
 
+def test_the_rig_is_that_of_the_training_data(checkpoint, converted, tmp_path):
+    out = tmp_path / "out"
+    releases.convert("monodepth_vgg", checkpoint, out, trained_on="cityscapes", **SMALL)
+    kitti, city = (Run(folder).info["rig"] for folder in (converted, out))
+    assert kitti == {"baseline": 0.5327, "focal": pytest.approx(0.581, abs=1e-3)}
+    assert city == {"baseline": 0.22, "focal": pytest.approx(1.1045, abs=1e-3)}
+    with pytest.raises(UserError, match="trained on kitti or cityscapes; received 'nyu'"):
+        releases.convert("monodepth_vgg", checkpoint, tmp_path / "n", trained_on="nyu", **SMALL)
+
+
 def test_it_predicts_and_exports(converted, tmp_run, capsys):
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     write_image(tmp_run / "street.png", picture)
@@ -98,6 +108,7 @@ def test_training_starts_from_it(converted, tiny_video, tmp_run, capsys):
     info = Run(tmp_run / "runs/tuned").info
     assert info["init_weights"] == str(converted)
     assert info["rig"]["baseline"] != 0.5327  # the rig of the new data
+    assert "non-commercial" in info["licence"]
 
     capsys.readouterr()
     assert call("train", *flags[:-1], f"--run={converted}") == 2

@@ -11,12 +11,12 @@ tf = pytest.importorskip("tensorflow")
 
 import kdepth  # noqa: E402
 from kdepth import backend, releases  # noqa: E402
+from kdepth.papers import sfmlearner2017  # noqa: E402
 from tests.golden.weights import tf1  # noqa: E402
 from tests.releases import numpy_layers as layers  # noqa: E402
 from tests.releases.checkpoints import write_tf1  # noqa: E402
 
 WIDTH = 0.05
-SMALL = {"width": WIDTH, "height": 40, "image_width": 72}  # 40, 20, 10, 5, 3, 2, 1: odd ones too
 
 
 def assert_close(found, wanted, tolerance=1e-4):
@@ -152,12 +152,11 @@ def scaled(channels):
     return max(4, round(channels * WIDTH))
 
 
-@pytest.mark.parametrize(
-    ("batch_norm", "masks", "sequence"), [(True, True, 3), (True, False, 5), (False, False, 5)]
-)
+@pytest.mark.parametrize(("batch_norm", "masks", "sequence"), [(True, True, 3), (False, False, 5)])
 def test_every_form_equals_the_release_in_numpy(batch_norm, masks, sequence, tmp_path):
     rng = np.random.default_rng(0)
-    height, width = (64, 96) if masks else (40, 72)  # the masks' decoder doubles without a crop
+    # The masks' decoder doubles without a crop; elsewhere sizes are odd on the way down.
+    height, width = (32, 64) if masks else (40, 72)
     image = rng.uniform(-1, 1, (1, height, width, 3))
     frames = rng.uniform(-1, 1, (1, height, width, 3 * sequence))
     graph = ReleasedGraph(batch_norm)
@@ -177,10 +176,10 @@ def test_every_form_equals_the_release_in_numpy(batch_norm, masks, sequence, tmp
         assert_close(found[name], values)
 
 
-def test_image_statistics_are_those_of_a_batch_of_one(tmp_path):
+def test_image_statistics_are_those_of_a_batch_of_one():
     """In inference each image by itself; in training the batch, as plain batch norm."""
-    model = kdepth.create("sfmlearner", batch_norm=True, image_statistics=True, **SMALL)
-    network = model.parts()["depth"]
+    build = sfmlearner2017.build_depth_network
+    network, plain = build(40, 72, WIDTH, True, True), build(40, 72, WIDTH, True)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 40, 72, 3)).astype(np.float32)
     before = [backend.to_numpy(v).copy() for v in network.weights]
     together = backend.to_numpy(network(images, training=False)[0])
@@ -189,7 +188,6 @@ def test_image_statistics_are_those_of_a_batch_of_one(tmp_path):
     for variable, value in zip(network.weights, before):
         np.testing.assert_array_equal(backend.to_numpy(variable), value)
 
-    plain = kdepth.create("sfmlearner", batch_norm=True, **SMALL).parts()["depth"]
     for ours, theirs in zip(plain.weights, network.weights):
         ours.assign(backend.to_numpy(theirs))
     one = backend.to_numpy(plain(images[1:], training=True)[0])  # statistics of a batch of one
@@ -199,4 +197,4 @@ def test_image_statistics_are_those_of_a_batch_of_one(tmp_path):
         ours.assign(theirs)
     assert_close(trained, backend.to_numpy(plain(images, training=True)[0]), 1e-5)
     with pytest.raises(kdepth.errors.UserError, match="image_statistics is for batch_norm=True"):
-        kdepth.create("sfmlearner", image_statistics=True, **SMALL)
+        kdepth.create("sfmlearner", image_statistics=True)

@@ -97,7 +97,7 @@ def test_it_is_evaluated(converted, tiny_video, tmp_run, capsys):
 
 def test_training_starts_from_it(converted, tiny_video, tmp_run, capsys):
     flags = ["--paper=monodepth", *(f"--{name}={value}" for name, value in SMALL.items())]
-    flags += ["--dataset=synthetic", f"--data_dir={tiny_video}", "--batch_size=2", "--epochs=1"]
+    flags += ["--dataset=synthetic", f"--data_dir={tiny_video}", "--batch_size=10", "--epochs=1"]
     flags += [f"--init_weights={converted}", "--notensorboard", "--run=runs/tuned"]
     # A rate of zero leaves the weights as they were at the start.
     assert call("train", *flags, "--learning_rate=0", "--optimizer=sgd") == 0

@@ -69,8 +69,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         return _flatten(value, fetch)
     except RefusedError as error:
         raise UserError(
-            f"{path}: asks for {_one_line(error)}, which weights do not need: refused, nothing of it"
-            " was run. If you trust the file, load it with PyTorch and save its state_dict() alone"
+            f"{path}: refused because of {_one_line(error)}: weights need tensors and plain containers"
+            " alone. Nothing of it was run; if you trust it, load it with PyTorch and save its"
+            " state_dict() by itself"
         ) from None
     except DamagedError as error:
         raise UserError(
@@ -91,7 +92,7 @@ def _open(data: bytes) -> tuple[Any, Fetch]:
     if data.startswith(_LEGACY):
         return _open_legacy(data)
     if data[257:262] == _TAR:
-        raise RefusedError("the tar layout of PyTorch before 0.2")
+        raise RefusedError("its tar layout, of PyTorch's first versions")
     raise DamagedError(
         "it is empty" if not data else "it begins as none of torch.save's files does"
     )

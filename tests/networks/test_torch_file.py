@@ -261,7 +261,7 @@ def in_layout(layout, content, path):
 def test_nothing_that_a_file_asks_for_is_run(layout, make, name, tmp_path):
     mark = tmp_path / "it-ran"
     path = in_layout(layout, pickle.dumps(make(mark), protocol=2), tmp_path / "evil.pth")
-    refused(path, name, "nothing of it was run")
+    refused(path, name, "Nothing of it was run")
     assert not mark.exists()
 
 
@@ -434,7 +434,7 @@ def test_members_that_overlap_are_refused(tmp_path):
     [
         (b"", "it is empty"),
         (b"<!DOCTYPE html><title>Too many downloads</title>", "begins as none"),
-        (b"x" * 257 + b"ustar\0" + bytes(300), "tar layout"),
+        (b"x" * 257 + b"ustar  \0" + bytes(300), "tar layout"),
         (b"PK\3\4", "damaged"),
         (Pickler().dumps(MAGIC) + Pickler().dumps(1002), "its version is another"),
     ],

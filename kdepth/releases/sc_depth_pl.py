@@ -90,7 +90,7 @@ RELEASES = {
         files="epoch=99-val_loss=0.1411.ckpt and the like",
         licence="GPL-3.0 (the repository's; networks after monodepth2, for non-commercial use only)",
         trained_on={name: None for name in SIZES},
-        published=(("sc_depth_pl v1, ResNet-18", "eigen_scdepth_lightning"),),
+        published=(("sc_depth_pl v1, ResNet-18 (KITTI)", "eigen_scdepth_lightning"),),
         read=torch_file.read,
         options=_options,
         rows=rows,

@@ -84,8 +84,10 @@ _SHARED = {
     "licence": "GPL-3.0 (the repository's; networks after monodepth2, for non-commercial use only)",
     "trained_on": {"kitti": None, "nyu": None},
     "published": (
-        ("SC-Depth, ResNet-18", "eigen_scdepth"),
-        ("SC-Depth, ResNet-50", "eigen_scdepth"),
+        ("SC-Depth, ResNet-18 (KITTI)", "eigen_scdepth"),
+        ("SC-Depth, ResNet-50 (KITTI)", "eigen_scdepth"),
+        ("SC-Depth, ResNet-18 (NYU)", "nyu_scdepth"),
+        ("SC-Depth, ResNet-50 (NYU)", "nyu_scdepth"),
     ),
     "options": _options,
     "ignored": (*IGNORED, Ignored("*/epoch", "the epoch it was saved after")),

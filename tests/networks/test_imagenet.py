@@ -156,13 +156,12 @@ def test_the_option_starts_both_encoders_from_torchvisions_resnet18(tmp_path):
     state = torchvision_file(18, path, width=1.0)
     model = kdepth.create("scdepth", imagenet=str(path), height=64, image_width=64)
     depth, motion = model.parts()["depth"], model.parts()["pose"]
-    for name in ("layer1_0_conv1", "layer4_1_conv2"):
-        kernel = state[
-            name.replace("layer1_0_", "layer1.0.").replace("layer4_1_", "layer4.1.") + ".weight"
-        ]
+    pairs = (("layer1_0_conv1", "layer1.0.conv1"), ("layer4_1_conv2", "layer4.1.conv2"))
+    for ours, theirs in pairs:
+        kernel = state[f"{theirs}.weight"].transpose(2, 3, 1, 0)
         for part in (depth, motion):
-            found = part.get_layer(f"encoder_{name}").get_weights()[0]
-            np.testing.assert_array_equal(found, kernel.transpose(2, 3, 1, 0))
+            found = part.get_layer(f"encoder_{ours}").get_weights()[0]
+            np.testing.assert_array_equal(found, kernel)
     one = depth.get_layer("encoder_conv1").get_weights()[0]
     two = motion.get_layer("encoder_conv1").get_weights()[0]
     np.testing.assert_array_equal(two, np.concatenate([one, one], axis=2) / 2)

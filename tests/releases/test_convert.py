@@ -15,13 +15,17 @@ from kdepth import backend, cli, releases  # noqa: E402
 from kdepth.data.image import write_image  # noqa: E402
 from kdepth.errors import UserError  # noqa: E402
 from kdepth.evaluation.published import read as read_published  # noqa: E402
+from kdepth.networks.weights import part_weights  # noqa: E402
+from kdepth.papers import paper_class  # noqa: E402
 from kdepth.releases import mapping  # noqa: E402
+from kdepth.train import paper_options  # noqa: E402
 from kdepth.training.runs import Run, init_weights  # noqa: E402
 from tests.golden.weights import tf1  # noqa: E402
 from tests.releases.checkpoints import write_tf1  # noqa: E402
 
 SMALL = {"width": 0.05, "height": 128, "image_width": 128}
 ROOT = Path(__file__).parents[2]
+FINETUNE = sorted((ROOT / "configs").glob("*_finetune.cfg"))
 
 
 def arrays_of(source, **options):
@@ -129,6 +133,27 @@ def test_weights_of_a_run_or_of_save_parts_start_a_model(converted, tmp_path):
         np.testing.assert_array_equal(
             kernel, source.parts()["depth"].get_layer("conv1").get_weights()[0]
         )
+
+
+@pytest.mark.parametrize("config", FINETUNE, ids=lambda path: path.stem)
+def test_a_config_fits_the_weights_that_it_starts_from(config, tmp_path):
+    flags = cli.parse("train", [f"--flagfile={config}"])
+    source = Path(flags.init_weights).name
+    if source not in releases.SOURCES:
+        pytest.skip(f"{source} is not among the sources")
+    release = releases.release_of(source)
+    assert release.paper == flags.paper
+    height, width = (128, 128) if flags.paper == "monodepth" else (64, 96)
+    small = {"width": 0.05, "height": height, "image_width": width}
+    start = kdepth.create(flags.paper, **{**release.options({}), **small})
+    start.save_parts(tmp_path / "weights")
+    options = paper_options(flags, paper_class(flags.paper))
+    model = kdepth.create(flags.paper, **{**options, "seed": 9, **small})
+    init_weights(model, tmp_path / "weights")
+    for name, part in start.parts().items():
+        found = part_weights(model.parts()[name])
+        for path, value in part_weights(part).items():
+            np.testing.assert_array_equal(found[path], value)
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ COMMANDS = (
     "synthesize",
     "doctor",
     "prepare",
+    "convert",
     "train",
     "evaluate",
     "predict",

@@ -279,10 +279,10 @@ def _info(flags: absl_flags.FlagValues) -> dict[str, Any]:
         return _info_of_artefact(Path(flags.model), flags.dataset)
     if not flags.run:
         return {}
-    from kdepth.training.runs import Run
+    from kdepth.training.runs import COMPLETE, Run
 
     info = dict(Run(Path(flags.run)).info)
-    if info.get("state") not in (None, "finished"):
+    if info.get("state") not in (None, *COMPLETE):
         logging.warning("the run's training is not finished (state: %s)", info["state"])
     return info
 

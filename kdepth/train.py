@@ -28,7 +28,7 @@ from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
 from kdepth.papers import PAPERS
-from kdepth.training.runs import Run, now
+from kdepth.training.runs import CONVERTED, Run, init_weights, licence_of, now
 from kdepth.versions import versions
 
 if TYPE_CHECKING:
@@ -78,6 +78,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             "option",
             [],
             "Another option of the paper as name=value; give it several times. --option=help lists them.",
+        )
+        define(
+            "string",
+            "init_weights",
+            None,
+            "Start from these weights: another run's folder, or what kdepth.convert wrote.",
         )
         define("integer", "seed", 0, "Of weights, order, augmentation and dropout.")
     cli.define_data_flags(flags, split=None)
@@ -176,6 +182,7 @@ def main(flags: absl_flags.FlagValues) -> int:
     from kdepth import backend
     from kdepth.geometry.warp import use_resampler
     from kdepth.papers import create
+    from kdepth.training import checkpoints
     from kdepth.training.distribution import strategy
 
     backend.set_precision(flags.precision)
@@ -188,6 +195,8 @@ def main(flags: absl_flags.FlagValues) -> int:
         )
     with scope.scope():
         model = create(flags.paper, **options)
+        if flags.init_weights and not checkpoints.exist(run.checkpoints):
+            init_weights(model, flags.init_weights)
         _apply_settings(model, flags)
     data = _load(model, flags, data_dir)
     stages = _stages(model, flags)
@@ -482,6 +491,11 @@ def _is_finished(run: Run, flags: absl_flags.FlagValues) -> bool:
             return False
         raise UserError(f"{run.folder} exists and is no training run: choose another --run")
     info = run.info
+    if info.get("state") == CONVERTED:
+        raise UserError(
+            f"{run.folder} holds converted weights, which stay as they are: choose another --run and"
+            f" start from them with --init_weights={run.folder}"
+        )
     before = _values(run.flags.read_text(), flags)
     after = _values(_compared(flags), flags)
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
@@ -529,6 +543,9 @@ def _describe(
     with atomic_path(run.flags) as path:
         path.write_text(_compared(flags))
     started = run.info["started"] if run.description.exists() else now()
+    # What is tuned from published weights is under their licence too.
+    found = licence_of(flags.init_weights) if flags.init_weights else None
+    licence = {"licence": found} if found else {}
     run.write_info(
         {
             "paper": model.paper,
@@ -550,6 +567,8 @@ def _describe(
             "batch_size": flags.batch_size,
             "epochs": [s.epochs for s in _stages(model, flags)],
             "seed": flags.seed,
+            "init_weights": flags.init_weights,
+            **licence,
             "protocol": default_for(flags.dataset, _split(flags)).name,
             "versions": {**versions(), "backend": backend.BACKEND},
             "started": started,

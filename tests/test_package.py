@@ -31,7 +31,7 @@ LAYERS = (
     ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
     ("camera_flags", "output", "sources"),
     ("papers",),
-    ("training", "evaluation", "exporters", "page", "benchmarking"),
+    ("training", "evaluation", "exporters", "page", "benchmarking", "releases"),
     ("cli", *cli.COMMANDS, "__main__"),
 )
 LEVELS = {component: level for level, line in enumerate(LAYERS) for component in line}

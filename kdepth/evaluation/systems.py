@@ -180,7 +180,8 @@ def training_row(info: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     options = {**(info.get("options") or {}), **asked}
     known = "dataset" in info and "split" in info
     return {
-        "trained_on": f"{info['dataset']}/{Path(str(info['split'])).name}" if known else None,
+        "trained_on": info.get("trained_on")
+        or (f"{info['dataset']}/{Path(str(info['split'])).name}" if known else None),
         "state": info.get("state"),
         **{name: info.get(name) for name in ("ablation", "control", "batch_size", "seed")},
         "epochs": ",".join(map(str, info.get("epochs") or ())),

@@ -1,4 +1,7 @@
-"""ImageNet weights of `keras.applications` in this package's ResNet-50.
+"""ImageNet weights for the ResNet encoders: torchvision's own files, or those of `keras.applications`.
+
+Torchvision's ResNet-18 and ResNet-50 are ours, so their weights go in as they are. That is what the
+papers' released code does, though it normalises images otherwise than torchvision.
 
 Keras's ResNet-50 is not torchvision's: the stride sits in a bottleneck's first 1x1 (so the encoder
 must be built with `stride_in_first`), convolutions have biases, and images enter as BGR of 0 .. 255
@@ -20,13 +23,91 @@ import keras
 import numpy as np
 
 from kdepth.errors import UserError
-from kdepth.networks.resnet import BLOCKS, BN_EPSILON
+from kdepth.networks import torch_file
+from kdepth.networks.resnet import BLOCKS, BN_EPSILON, torchvision_names
 
 DOWNLOAD = "download"
 FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{FILE}"
 BGR_MEAN = (103.939, 116.779, 123.68)  # of 0 .. 255, what `keras.applications` subtracts
 KERAS_BN_EPSILON = 1.001e-5
+KERAS_LAYOUT = "keras_layout"  # Keras's network, without reading weights
+TORCHVISION = {18: "resnet18-f37072fd.pth", 50: "resnet50-0676ba61.pth"}
+BATCH_NORM_ENDS = ("weight", "bias", "running_mean", "running_var")  # in Keras's order
+TORCHVISION_URL = "https://download.pytorch.org/models"
+
+
+def is_keras(source: str) -> bool:
+    """Whether a value of the option `imagenet` means Keras's network, whose stride sits elsewhere."""
+    return source in (DOWNLOAD, KERAS_LAYOUT) or Path(source).suffix == ".h5"
+
+
+def read_torchvision(source: str, layers: int) -> dict[str, list[np.ndarray]]:
+    """A ResNet of torchvision, with the weights that its file holds.
+
+    Args:
+        source: the path of a `.pth` file, `resnet18-f37072fd.pth` or another of the same network.
+        layers: 18 or 50.
+
+    Returns:
+        {our layer, without its prefix: its weights in Keras's order and layout}. The classifier is
+        left out.
+
+    Raises:
+        UserError: if the file cannot be read, or is not that network's.
+    """
+    if not Path(source).is_file():
+        raise UserError(
+            f"{source} is no file: imagenet is the path of torchvision's {TORCHVISION[layers]}"
+            f" ({TORCHVISION_URL}), or of Keras's .h5 file, or 'download' for Keras's"
+        )
+    arrays = torch_file.read(source)
+    hint = f"it should be torchvision's ResNet-{layers}, {TORCHVISION_URL}/{TORCHVISION[layers]}"
+    weights = {}
+    for ours, theirs in torchvision_names(layers).items():
+        ends = BATCH_NORM_ENDS if "bn" in ours else ("weight",)
+        missing = [end for end in ends if f"{theirs}.{end}" not in arrays]
+        if missing:
+            raise UserError(f"{source} lacks tensor '{theirs}.{missing[0]}': {hint}")
+        found = [arrays.pop(f"{theirs}.{end}").astype(np.float32) for end in ends]
+        axes = 1 if "bn" in ours else 4
+        if any(array.ndim != axes or not np.isfinite(array).all() for array in found):
+            raise UserError(f"{source}: '{theirs}' has another shape or no finite values: {hint}")
+        weights[ours] = found if "bn" in ours else [found[0].transpose(2, 3, 1, 0)]
+    unknown = [
+        n for n in arrays if not n.startswith("fc.") and not n.endswith("num_batches_tracked")
+    ]
+    if unknown:
+        raise UserError(f"{source} has an unknown tensor '{unknown[0]}': {hint}")
+    return weights
+
+
+def load_torchvision(
+    part: keras.Model, weights: dict[str, list[np.ndarray]], source: str, prefix: str = "encoder_"
+) -> None:
+    """Gives torchvision's weights to the encoder that `resnet_features` put into a network.
+
+    An encoder of several images gets the first kernel for each of them, divided by their number, so
+    that it says of equal images what the original says of one.
+
+    Args:
+        part: the network; its encoder is of width 1.
+        weights: what `read_torchvision` returns.
+        source: the file, for messages.
+        prefix: of the encoder's layers.
+
+    Raises:
+        UserError: if a shape differs.
+    """
+    for name, arrays in weights.items():
+        layer = part.get_layer(f"{prefix}{name}")
+        if name == "conv1":
+            images = int(layer.get_weights()[0].shape[2]) // 3
+            arrays = [np.concatenate(arrays * images, axis=2) / images]
+        shapes, wanted = ([tuple(a.shape) for a in of] for of in (arrays, layer.get_weights()))
+        if shapes != wanted:
+            raise UserError(f"{source}: '{name}' has the shapes {shapes}, which should be {wanted}")
+        layer.set_weights(arrays)
 
 
 def read_resnet50(source: str) -> keras.Model:

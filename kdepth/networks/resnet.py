@@ -115,3 +115,23 @@ def resnet_features(
             x = keras.layers.ReLU(name=f"{prefix}{name}_relu")(x)
         features.append(x)
     return features
+
+
+def torchvision_names(layers: int) -> dict[str, str]:
+    """{our layer, without its prefix: torchvision's name of it} of all layers that have weights.
+
+    Torchvision's convolutions have a `weight`, its batch norms a `weight`, `bias`, `running_mean` and
+    `running_var`; ours are told apart by "bn" in their names.
+    """
+    convolutions = 2 if layers == 18 else 3
+    names = {"conv1": "conv1", "bn1": "bn1"}
+    for stage, count in enumerate(BLOCKS[layers], start=1):
+        for index in range(count):
+            ours, theirs = f"layer{stage}_{index}", f"layer{stage}.{index}"
+            for number in range(1, convolutions + 1):
+                for kind in ("conv", "bn"):
+                    names[f"{ours}_{kind}{number}"] = f"{theirs}.{kind}{number}"
+            if index == 0 and (stage > 1 or layers == 50):
+                names[f"{ours}_downsample_conv"] = f"{theirs}.downsample.0"
+                names[f"{ours}_downsample_bn"] = f"{theirs}.downsample.1"
+    return names

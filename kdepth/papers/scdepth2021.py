@@ -33,8 +33,9 @@ Deviations:
   small trains nothing; `fewest_pixels` changes the number.
 - Zoomed images are interpolated bilinearly (release: Pillow's default); a mirrored camera has cx' =
   W - 1 - cx (release: W - cx). Batch norm keeps the biased variance (torch: the unbiased one).
-- ImageNet weights: Keras has none for ResNet-18, and its ResNet-50 is not torchvision's. See
-  `networks.imagenet`; the pose network starts at random in either case.
+- ImageNet weights have to be asked for, see `networks.imagenet`. From torchvision's ResNet-18 both
+  encoders start, as in the releases; from a ResNet-50 the depth encoder alone, so that the pose
+  network starts at random. Keras has no ResNet-18.
 
 Published (abs_rel, sq_rel, rmse, rmse_log, delta 1, 2, 3), KITTI Eigen split, 697 images, Garg
 crop, cap 80 m, each image scaled by the medians, 256x832, ImageNet weights:
@@ -61,7 +62,13 @@ from kdepth.losses.numerics import Term, as_floats, masked_sums, mean_term, safe
 from kdepth.losses.photometric import l1, ssim_distance
 from kdepth.losses.smoothness import edge_aware
 from kdepth.networks.cut import cut
-from kdepth.networks.imagenet import load_resnet50
+from kdepth.networks.imagenet import (
+    KERAS_LAYOUT,
+    is_keras,
+    load_resnet50,
+    load_torchvision,
+    read_torchvision,
+)
 from kdepth.networks.layers import BilinearUp2, EdgePad, NearestUp2, ReflectPad
 from kdepth.networks.resnet import resnet_features, scaled_channels
 from kdepth.papers.base import DepthModel, Stage, Terms
@@ -82,7 +89,6 @@ SMOOTH_WEIGHT = 0.1  # beta
 STILL_COLOUR = 1e-3  # lightning: a mean |colour| up to this is "no image here"
 ZOOM = 1.15
 LEARNING_RATE = 1e-4
-KERAS_LAYOUT = "keras_layout"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -460,9 +466,10 @@ class SCDepth(DepthModel):
             fewest_pixels: a loss over no more pixels of a batch (channels counted) is 0; 10000, with
                 lightning 100, with neurips 0.
             rotation: what the pose network's angles mean: "euler_xyz" or "axis_angle".
-            imagenet: weights of `keras.applications` to start the depth encoder from, resnet50 at
-                width 1 only: "download", or the path of the "notop" .h5 file. "keras_layout" builds
-                the same network without reading weights; it is what a saved model remembers.
+            imagenet: weights to start from, at width 1 only: the path of torchvision's .pth file of
+                the encoder; or, for resnet50, those of `keras.applications`: "download", or the path
+                of the "notop" .h5 file. "keras_layout" builds Keras's network without reading
+                weights; it is what a saved model remembers.
             joint_calls: run each network once on all frames of a step instead of frame by frame, as
                 the releases do. Faster; batch norm then sees all frames together, and moves its
                 averages once a step instead of three (depth) and four (pose) times.
@@ -487,10 +494,11 @@ class SCDepth(DepthModel):
                 "scdepth needs --height and --image_width to be multiples of 32, at least 64; received"
                 f" {height}x{image_width}"
             )
-        if imagenet and encoder != "resnet50":
+        if imagenet and encoder != "resnet50" and is_keras(imagenet):
             raise UserError(
-                f"scdepth: Keras has no ImageNet weights of {encoder}; use encoder=resnet50, or leave"
-                " imagenet out and train from random weights"
+                f"scdepth: Keras has no ImageNet weights of {encoder}; give the path of torchvision's"
+                " .pth file, use encoder=resnet50, or leave imagenet out and train from random"
+                " weights"
             )
         if imagenet and width != 1:
             raise UserError(f"scdepth: imagenet needs width 1, the weights' own; received {width}")
@@ -523,7 +531,7 @@ class SCDepth(DepthModel):
             "fewest_pixels": fewest_pixels,
             "rotation": rotation,
             # A saved model is built again without the file.
-            "imagenet": KERAS_LAYOUT if imagenet else None,
+            "imagenet": KERAS_LAYOUT if imagenet and is_keras(imagenet) else None,
             "joint_calls": joint_calls,
             "seed": seed,
         }
@@ -535,17 +543,25 @@ class SCDepth(DepthModel):
         super().__init__(height=height, image_width=image_width, seed=seed, options=options)
 
     def build_parts(self) -> dict[str, keras.Model]:  # noqa: D102
+        layers, torchvision = ENCODERS[self.encoder], {}
+        if self.imagenet and not is_keras(self.imagenet):
+            torchvision = read_torchvision(self.imagenet, layers)
         depth = build_depth_network(
             *self.image_size,
-            ENCODERS[self.encoder],
+            layers,
             self.width_multiplier,
             self.choices.up,
-            stride_in_first=self.imagenet is not None,
+            stride_in_first=bool(self.imagenet) and is_keras(self.imagenet),
         )
-        if self.imagenet not in (None, KERAS_LAYOUT):
+        motion = build_pose_network(*self.image_size, self.width_multiplier)
+        if torchvision:
+            load_torchvision(depth, torchvision, self.imagenet)
+            if layers == 18:  # the pose network's encoder, whatever the depth network's is
+                load_torchvision(motion, torchvision, self.imagenet)
+        elif self.imagenet and self.imagenet != KERAS_LAYOUT:
             choices = self.choices
             load_resnet50(depth, self.imagenet, choices.image_mean, choices.image_std)
-        return {"depth": depth, "pose": build_pose_network(*self.image_size, self.width_multiplier)}
+        return {"depth": depth, "pose": motion}
 
     def _set_trainable(self, stage: Stage) -> None:
         super()._set_trainable(stage)

@@ -36,7 +36,8 @@ The release changed after the paper, and each later choice is an option:
   but the predictions. It always normalised by the statistics of the batch, at test time as well, so
   that a depth map depended on the other images in its batch. Here training does that (over the
   batch of all replicas) and inference uses the moving averages, which are good after some thousand
-  steps.
+  steps; or, with `image_statistics=True`, each image's own, which is what that code does for a batch
+  of one. Its checkpoints need that: it never updated their moving averages.
 - `released_intrinsics=True` divides all of K by 2^s at scale s; by default the principal point
   moves as pixel centres do.
 
@@ -106,6 +107,19 @@ def normalise(images: Any) -> Any:
     return images * 2.0 - 1.0
 
 
+class ImageNormalization(keras.layers.BatchNormalization):
+    """Batch norm that in inference normalises every image by its own mean and variance."""
+
+    def call(self, x: Any, training: bool = False, **kwargs: Any) -> Any:  # noqa: D102
+        if training:
+            return super().call(x, training=training, **kwargs)
+        wide = ops.cast(x, "float32")
+        centred = wide - ops.mean(wide, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+        normalised = centred / ops.sqrt(variance + self.epsilon)
+        return ops.cast(normalised + ops.cast(self.beta, "float32"), x.dtype)
+
+
 class LegacyBilinearUp2(keras.layers.Layer):
     """Doubles rows and columns as TensorFlow 1's `resize_bilinear` does: out(i) = in(i / 2).
 
@@ -123,16 +137,23 @@ class LegacyBilinearUp2(keras.layers.Layer):
         return ops.reshape(x, (-1, 2 * height, 2 * width, channels))
 
 
-def _conv(x: Any, channels: int, kernel: int, stride: int, name: str, batch_norm: bool) -> Any:
+def _norm(batch_norm: bool, image_statistics: bool) -> type | None:
+    """The class of the layers that normalise, None without."""
+    if not batch_norm:
+        return None
+    return ImageNormalization if image_statistics else keras.layers.BatchNormalization
+
+
+def _conv(x: Any, channels: int, kernel: int, stride: int, name: str, norm: type | None) -> Any:
     """Convolution (TensorFlow's SAME padding, Glorot's uniform weights) and ReLU."""
     layer = keras.layers.Conv2D(
-        channels, kernel, stride, padding="same", use_bias=not batch_norm, name=name
+        channels, kernel, stride, padding="same", use_bias=norm is None, name=name
     )
-    return _relu(layer(x), name, batch_norm)
+    return _relu(layer(x), name, norm)
 
 
 def _upconv(
-    x: Any, channels: int, kernel: int, size: tuple[int, int], name: str, batch_norm: bool
+    x: Any, channels: int, kernel: int, size: tuple[int, int], name: str, norm: type | None
 ) -> Any:
     """Transposed convolution of stride 2 and ReLU, brought to a size of 2n or 2n - 1.
 
@@ -140,20 +161,18 @@ def _upconv(
     i: the last row or column is dropped.
     """
     layer = keras.layers.Conv2DTranspose(
-        channels, kernel, 2, padding="same", use_bias=not batch_norm, name=name
+        channels, kernel, 2, padding="same", use_bias=norm is None, name=name
     )
-    x = _relu(layer(x), name, batch_norm)
+    x = _relu(layer(x), name, norm)
     beyond = [int(n) - wanted for n, wanted in zip(x.shape[1:3], size)]
     if any(beyond):
         x = keras.layers.Cropping2D(((0, beyond[0]), (0, beyond[1])), name=f"{name}_crop")(x)
     return x
 
 
-def _relu(x: Any, name: str, batch_norm: bool) -> Any:
-    if batch_norm:
-        x = keras.layers.BatchNormalization(
-            name=f"{name}_bn", **BATCH_NORM, **backend.synchronized()
-        )(x)
+def _relu(x: Any, name: str, norm: type | None) -> Any:
+    if norm is not None:
+        x = norm(name=f"{name}_bn", **BATCH_NORM, **backend.synchronized())(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -162,7 +181,11 @@ def _channels(n: int, width: float) -> int:
 
 
 def build_depth_network(
-    height: int, image_width: int, width: float, batch_norm: bool
+    height: int,
+    image_width: int,
+    width: float,
+    batch_norm: bool,
+    image_statistics: bool = False,
 ) -> keras.Model:
     """DispNet with four scales of disparity (paper, figure 4 a).
 
@@ -171,28 +194,30 @@ def build_depth_network(
         image_width: columns of the input, a multiple of 8.
         width: channel multiplier; 1 gives 31,596,900 parameters.
         batch_norm: in the place of biases, but for the predictions.
+        image_statistics: batch norm that in inference takes each image's own statistics.
 
     Returns:
         image in [-1, 1] -> disparities (inverse depths in [0.01, 10.01]) of scales 0 to 3.
     """
+    norm = _norm(batch_norm, image_statistics)
     # Sizes for 128x416.
     image = x = keras.Input((height, image_width, 3), name="image")
     skips = []
     for level, (n, kernel) in enumerate(DEPTH_ENCODER, start=1):
-        x = _conv(x, _channels(n, width), kernel, 2, f"cnv{level}", batch_norm)
-        x = _conv(x, _channels(n, width), kernel, 1, f"cnv{level}b", batch_norm)
+        x = _conv(x, _channels(n, width), kernel, 2, f"cnv{level}", norm)
+        x = _conv(x, _channels(n, width), kernel, 1, f"cnv{level}b", norm)
         skips.append(x)  # [B, 64, 208, 32], [B, 32, 104, 64], ... [B, 2, 7, 512], [B, 1, 4, 512]
     skips.pop()
     disparities = []
     for level in range(len(DEPTH_DECODER), 0, -1):
         n = _channels(DEPTH_DECODER[level - 1], width)
         size = skips[-1].shape[1:3] if skips else (height, image_width)
-        joined = [_upconv(x, n, 3, size, f"upcnv{level}", batch_norm), *skips[-1:]]
+        joined = [_upconv(x, n, 3, size, f"upcnv{level}", norm), *skips[-1:]]
         if disparities:
             joined.append(LegacyBilinearUp2(name=f"disp{level + 1}_up")(disparities[-1]))
         if len(joined) > 1:
             x = keras.layers.Concatenate(name=f"concat{level}")(joined)
-        x = _conv(x, n, 3, 1, f"icnv{level}", batch_norm)
+        x = _conv(x, n, 3, 1, f"icnv{level}", norm)
         if level <= SCALES:  # [B, 16, 52, 1], [B, 32, 104, 1], [B, 64, 208, 1], [B, 128, 416, 1]
             disparities.append(_disparity(x, f"disp{level}"))
         skips = skips[:-1]
@@ -208,7 +233,13 @@ def _disparity(x: Any, name: str) -> Any:
 
 
 def build_pose_network(
-    height: int, image_width: int, sources: int, width: float, masks: bool, batch_norm: bool
+    height: int,
+    image_width: int,
+    sources: int,
+    width: float,
+    masks: bool,
+    batch_norm: bool,
+    image_statistics: bool = False,
 ) -> keras.Model:
     """Motions from the target to every source, and their explainability masks (paper, figure 4 b).
 
@@ -220,6 +251,7 @@ def build_pose_network(
             with; 1,598,456 and 2,660,232 for S = 4.
         masks: build the masks' decoder.
         batch_norm: in the place of biases, but for the predictions.
+        image_statistics: batch norm that in inference takes each image's own statistics.
 
     Returns:
         frames [B, H, W, 3 (S + 1)] in [-1, 1], the target first, then the sources in time order ->
@@ -227,15 +259,16 @@ def build_pose_network(
         `explain_logits3` [B, H / 2^s, W / 2^s, 2 S]: for source i channel 2i says "not explained",
         2i + 1 "explained".
     """
+    norm = _norm(batch_norm, image_statistics)
     # Sizes for 128x416.
     frames = x = keras.Input((height, image_width, 3 * (sources + 1)), name="frames")
     sizes = [(height, image_width)]
     for level, (n, kernel) in enumerate(POSE_ENCODER, start=1):
-        x = _conv(x, _channels(n, width), kernel, 2, f"cnv{level}", batch_norm)
+        x = _conv(x, _channels(n, width), kernel, 2, f"cnv{level}", norm)
         sizes.append(x.shape[1:3])
     shared = x  # [B, 4, 13, 256]
     for level in (6, 7):
-        x = _conv(x, _channels(POSE_CHANNELS, width), 3, 2, f"pose_cnv{level}", batch_norm)
+        x = _conv(x, _channels(POSE_CHANNELS, width), 3, 2, f"pose_cnv{level}", norm)
     x = keras.layers.Conv2D(6 * sources, 1, name="pose_pred")(x)  # [B, 1, 4, 6 S]
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pose_mean")(x)
     x = keras.layers.Reshape((sources, 6), dtype="float32", name="pose_vectors")(x)
@@ -244,7 +277,7 @@ def build_pose_network(
     for level in range(len(MASK_DECODER) if masks else 0, 0, -1):
         n, kernel = MASK_DECODER[level - 1]
         size = sizes[level - 1]
-        x = _upconv(x, _channels(n, width), kernel, size, f"exp_upcnv{level}", batch_norm)
+        x = _upconv(x, _channels(n, width), kernel, size, f"exp_upcnv{level}", norm)
         if level <= SCALES:
             logits = keras.layers.Conv2D(2 * sources, kernel, padding="same", name=f"mask{level}")
             outputs[f"explain_logits{level - 1}"] = keras.layers.Activation(
@@ -314,6 +347,7 @@ class SfMLearner(DepthModel):
         smooth_weight: float = SMOOTH_WEIGHT,
         ssim_weight: float = 0.0,
         batch_norm: bool = False,
+        image_statistics: bool = False,
         released_intrinsics: bool = False,
         max_zoom: float = MAX_ZOOM,
         flip: bool = False,
@@ -333,6 +367,8 @@ class SfMLearner(DepthModel):
             smooth_weight: lambda_s; scale s has lambda_s / 2^s.
             ssim_weight: share of SSIM in the pixel term, 0 to 1.
             batch_norm: as in the CVPR version's code.
+            image_statistics: with batch_norm, predictions normalise each image by itself, as that
+                code did for a batch of one, instead of by the moving averages.
             released_intrinsics: K / 2^s at scale s, without the half-pixel term.
             max_zoom: augmentation magnifies each axis by U[1, max_zoom]; 1 for none.
             flip: augmentation mirrors half of the samples (the release does not).
@@ -352,6 +388,8 @@ class SfMLearner(DepthModel):
                 "sfmlearner needs --height and --image_width to be multiples of 8, from 32 on (four"
                 f" scales); received {height}x{image_width}"
             )
+        if image_statistics and not batch_norm:
+            raise UserError("sfmlearner: image_statistics is for batch_norm=True")
         if width <= 0 or max_zoom < 1:
             raise UserError(
                 f"sfmlearner: width must be > 0 and max_zoom >= 1; received {width} and {max_zoom}"
@@ -371,12 +409,14 @@ class SfMLearner(DepthModel):
             "smooth_weight": smooth_weight,
             "ssim_weight": ssim_weight,
             "batch_norm": batch_norm,
+            "image_statistics": image_statistics,
             "released_intrinsics": released_intrinsics,
             "max_zoom": max_zoom,
             "flip": flip,
             "seed": seed,
         }
         self.width_multiplier, self.border, self.batch_norm = width, border, batch_norm
+        self.image_statistics = image_statistics
         self.ssim_weight, self.released_intrinsics = ssim_weight, released_intrinsics
         self.max_zoom, self.flip = max_zoom, flip
         beside = sequence // 2
@@ -391,7 +431,11 @@ class SfMLearner(DepthModel):
         height, image_width = self.image_size
         return {
             "depth": build_depth_network(
-                height, image_width, self.width_multiplier, self.batch_norm
+                height,
+                image_width,
+                self.width_multiplier,
+                self.batch_norm,
+                self.image_statistics,
             ),
             "pose": build_pose_network(
                 height,
@@ -400,6 +444,7 @@ class SfMLearner(DepthModel):
                 self.width_multiplier,
                 self.has_masks,
                 self.batch_norm,
+                self.image_statistics,
             ),
         }
 

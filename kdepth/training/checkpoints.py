@@ -110,6 +110,11 @@ def latest(folder: str | Path) -> Checkpoint | None:
     return None
 
 
+def exist(folder: str | Path) -> bool:
+    """Whether there are checkpoints to go on from."""
+    return bool(_files(Path(folder)))
+
+
 def restore_weights(model: DepthModel, checkpoint: Checkpoint) -> None:
     """Sets the model's weights and step counter.
 

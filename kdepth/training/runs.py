@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from kdepth.errors import UserError
 from kdepth.files import atomic_path
 
 if TYPE_CHECKING:
     from kdepth.papers.base import DepthModel
 
-STATES = ("training", "stopped", "finished")
+CONVERTED = "converted"  # from a paper's published weights, not trained here
+STATES = ("training", "stopped", "finished", CONVERTED)
+COMPLETE = ("finished", CONVERTED)  # states whose weights are what they are meant to be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +132,38 @@ def load_run(run: str | Path, **options: Any) -> DepthModel:
     facts = read_model_facts(run.weights)
     model = create(facts["paper"], **{**facts["options"], **options})
     model.load_parts(run.weights)
+    untrained = info.get("untrained")
+    if untrained:
+        logging.warning(
+            "%d variables of %s are untrained, %s among them: it is a start for training",
+            *(len(untrained), run.folder, untrained[0]),
+        )
+        if any(name.startswith("pose: ") for name in untrained):
+            model.pose_frames = None  # its motions would mean nothing
     return model
+
+
+def init_weights(model: DepthModel, folder: str | Path) -> None:
+    """Gives a fresh model the weights of a run, to start training from.
+
+    Args:
+        model: of the same paper and topology; its size and its losses may be others where the
+            weights fit.
+        folder: a run's, `runs/<name>`, or what `save_parts` wrote.
+
+    Raises:
+        UserError: if there are no weights, or they do not fit.
+    """
+    stage = model.stage.name
+    weights = Run(Path(folder)).weights
+    model.load_parts(weights if weights.is_dir() else folder)
+    model.enter_stage(stage)
+
+
+def licence_of(folder: str | Path) -> str | None:
+    """The licence that a run's weights came with, None where nothing is known of one."""
+    run = Run(Path(folder))
+    return run.info.get("licence") if run.description.is_file() else None
 
 
 def now() -> str:

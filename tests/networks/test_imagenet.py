@@ -1,4 +1,4 @@
-"""Keras's ResNet-50 weights in our encoder: the same features, and clear errors. Weights here are random."""
+"""Keras's and torchvision's ResNet weights in our encoder: the same features, and clear errors. Weights are random."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,15 @@ import keras  # noqa: E402
 
 import kdepth  # noqa: E402
 from kdepth.errors import UserError  # noqa: E402
-from kdepth.networks.imagenet import BGR_MEAN, load_resnet50  # noqa: E402
+from kdepth.networks.imagenet import (  # noqa: E402
+    BGR_MEAN,
+    load_resnet50,
+    load_torchvision,
+    read_torchvision,
+)
 from kdepth.networks.resnet import resnet_features  # noqa: E402
+from tests.networks.torch_writer import tensor, write_legacy, write_zip  # noqa: E402
+from tests.releases import drawn, reference  # noqa: E402
 
 ENDS = (
     "conv1_relu",
@@ -120,3 +127,68 @@ def test_offline_names_the_file_to_fetch_and_the_option(monkeypatch):
         UserError, match="fetch https://.*notop.h5 elsewhere.*--option=imagenet=PATH"
     ):
         kdepth.create("scdepth", imagenet="download", encoder="resnet50", height=64, image_width=64)
+
+
+# -- torchvision -------------------------------------------------------------------------------------------------------
+
+
+def torchvision_file(layers, path, write=write_zip, width=0.1, **changes):
+    state = {**drawn.draw(drawn.resnet_shapes(layers, width=width), seed=layers), **changes}
+    write(path, {name: tensor(array) for name, array in state.items() if array is not None})
+    return state
+
+
+@pytest.mark.parametrize("layers, write", [(18, write_legacy), (50, write_zip)])
+def test_torchvisions_features_equal_numpy(layers, write, image, tmp_path):
+    path = str(tmp_path / "resnet.pth")
+    state = torchvision_file(layers, path, write)
+    inputs = keras.Input((64, 96, 3))
+    model = keras.Model(inputs, resnet_features(inputs, layers, width=0.1))
+    load_torchvision(model, read_torchvision(path, layers), path)
+    weights = {name: np.asarray(array, np.float64) for name, array in state.items()}
+    wanted = reference.resnet(weights, image, "", layers)
+    for level, (mine, theirs) in enumerate(zip(model(image, training=False), wanted)):
+        assert theirs.std() > 0.05 and difference(mine, theirs) < 1e-4, level
+
+
+def test_the_option_starts_both_encoders_from_torchvisions_resnet18(tmp_path):
+    path = tmp_path / "resnet18-f37072fd.pth"
+    state = torchvision_file(18, path, width=1.0)
+    model = kdepth.create("scdepth", imagenet=str(path), height=64, image_width=64)
+    depth, motion = model.parts()["depth"], model.parts()["pose"]
+    pairs = (("layer1_0_conv1", "layer1.0.conv1"), ("layer4_1_conv2", "layer4.1.conv2"))
+    for ours, theirs in pairs:
+        kernel = state[f"{theirs}.weight"].transpose(2, 3, 1, 0)
+        for part in (depth, motion):
+            found = part.get_layer(f"encoder_{ours}").get_weights()[0]
+            np.testing.assert_array_equal(found, kernel)
+    one = depth.get_layer("encoder_conv1").get_weights()[0]
+    two = motion.get_layer("encoder_conv1").get_weights()[0]
+    np.testing.assert_array_equal(two, np.concatenate([one, one], axis=2) / 2)
+    mean = motion.get_layer("encoder_bn1").get_weights()[2]
+    np.testing.assert_array_equal(mean, state["bn1.running_mean"])
+    assert model.options["imagenet"] is None  # a saved model is built again without the file
+
+
+@pytest.mark.parametrize(
+    "layers, changes, words",
+    [
+        (18, {"layer3.0.downsample.1.bias": None}, "lacks tensor 'layer3.0.downsample.1.bias'"),
+        (18, {"layer5.weight": np.zeros(3, "f4")}, "unknown tensor 'layer5.weight'"),
+        (18, {"bn1.bias": np.full(6, np.nan, "f4")}, "'bn1' has another shape or no finite"),
+        (18, {"conv1.weight": np.zeros((64, 3), "f4")}, "'conv1' has another shape"),
+        (18, {}, "'conv1' has the shapes"),  # not of width 1
+        (50, {}, "should be torchvision's ResNet-18, https://"),
+    ],
+)
+def test_files_that_are_not_torchvisions_are_one_clear_line(layers, changes, words, tmp_path):
+    path = tmp_path / "other.pth"
+    torchvision_file(layers, path, **changes)
+    with pytest.raises(UserError, match=words) as error:
+        kdepth.create("scdepth", imagenet=str(path), height=64, image_width=64)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_name_that_is_no_file_says_what_there_is(tmp_path):
+    with pytest.raises(UserError, match="torchvision's resnet18-f37072fd.pth .* or 'download'"):
+        kdepth.create("scdepth", imagenet="downloads", height=64, image_width=64)

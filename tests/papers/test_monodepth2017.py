@@ -1,7 +1,9 @@
-"""Godard 2017: networks and decoders, the released numbers, equations, post-processing, stereo input."""
+"""Godard 2017: networks and decoders, the released losses, equations, post-processing, stereo input.
+
+The released networks' outputs are compared in `tests/releases/test_monodepth.py`.
+"""
 
 import functools
-import json
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from kdepth.networks.weights import part_weights  # noqa: E402
 from kdepth.papers import create, monodepth2017  # noqa: E402
 from kdepth.runtime import DepthModel, ModelFacts, predict_image  # noqa: E402
 from kdepth.training.schedules import Schedule  # noqa: E402
-from tests.golden import weights as golden_weights  # noqa: E402
 
 SMALL = {"height": 128, "image_width": 128, "width": 0.05}
 SCALES = range(4)
@@ -98,38 +99,6 @@ def test_full_network_has_the_published_sizes_and_counts(encoder, sizes, count, 
     assert sum(encoders) == encoder_count
     projections = [name for name in weights if name.endswith("_project/kernel")]
     assert len(projections) == (0 if encoder == "vgg" else 3 + 4 + 6 + 3)
-
-
-def test_golden_network(golden):
-    """The released VGG graph's own outputs for seeded weights."""
-    shapes = json.loads((golden / "net_monodepth_vgg_variables.json").read_text())
-    expected = np.load(golden / "net_monodepth_vgg.npz")
-    layers = {"model/encoder": [], "model/decoder": []}  # in the order in which they are created
-    for block in range(1, 8):
-        layers["model/encoder"] += [f"conv{block}", f"conv{block}b"]
-    for level in range(7, 0, -1):
-        layers["model/decoder"] += [f"upconv{level}", f"iconv{level}"]
-        layers["model/decoder"] += [f"disp{level}_conv"] if level <= 4 else []
-    model = create("monodepth", height=128, image_width=256)
-    variables = {
-        "/".join(getattr(v, "path", v.name).split(":")[0].split("/")[-2:]): v
-        for v in model.parts()["depth"].weights
-    }
-    for scope, names in layers.items():
-        for index, layer in enumerate(names):
-            theirs = f"{scope}/Conv_{index}" if index else f"{scope}/Conv"
-            for end, own in (("weights", "kernel"), ("biases", "bias")):
-                name = f"{theirs}/{end}"
-                values = golden_weights.tf1(name, tuple(shapes.pop(name)), seed=121)
-                variables.pop(f"{layer}/{own}").assign(values)
-    assert not shapes and not variables
-    outputs = model.forward({"image": tf.constant(expected["image"])}, training=False)
-    for scale in SCALES:
-        wanted = expected[f"disp{scale}"]
-        error = np.abs(outputs[f"disparity{scale}"].numpy() - wanted).max() / np.ptp(wanted)
-        assert error < 1e-4, scale
-    predicted = model.predict_depth(expected["image"]).values
-    np.testing.assert_allclose(predicted, expected["disp0"][..., 0], atol=1e-4)
 
 
 def test_starts_in_the_middle_of_the_range():

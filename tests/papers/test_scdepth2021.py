@@ -1,9 +1,9 @@
-"""SC-Depth: networks and losses against the release's numbers, the other two codes against NumPy, masks, options."""
+"""SC-Depth: losses against the release's numbers, the other two codes against NumPy, masks, options.
+
+The networks are compared with the release's in `tests/releases/test_torch_releases.py`.
+"""
 
 import dataclasses
-import importlib.util
-import json
-import re
 
 import numpy as np
 import pytest
@@ -86,63 +86,6 @@ def test_resnet50_has_the_counts_of_the_release():
     assert count(depth) == 32_522_132
     head = ("upconv", "dispconv")
     assert sum(count(layer) for layer in depth.layers if layer.name.startswith(head)) == 9_014_100
-
-
-# torch's names in the release -> ours.
-NAMES = (
-    (r"encoder\.encoder\.(conv|bn)1", r"encoder_\g<1>1"),
-    (r"encoder\.encoder\.layer(\d)\.(\d)\.(conv|bn)(\d)", r"encoder_layer\1_\2_\3\4"),
-    (r"encoder\.encoder\.layer(\d)\.(\d)\.downsample\.0", r"encoder_layer\1_\2_downsample_conv"),
-    (r"encoder\.encoder\.layer(\d)\.(\d)\.downsample\.1", r"encoder_layer\1_\2_downsample_bn"),
-    (r"decoder\.net\.0", "squeeze"),
-    (r"decoder\.net\.([123])", lambda m: f"pose{int(m[1]) - 1}"),
-    # Ten convolutions from level 4 to 0, two a level, then the heads of levels 0 to 3.
-    (
-        r"decoder\.decoder\.(\d)\.conv\.conv",
-        lambda m: f"upconv{4 - int(m[1]) // 2}_{int(m[1]) % 2}",
-    ),
-    (r"decoder\.decoder\.(1\d)\.conv", lambda m: f"dispconv{int(m[1]) - 10}"),
-)
-BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # in the order of Keras's weights
-
-
-def set_golden_weights(part, shapes, seed, golden):
-    spec = importlib.util.spec_from_file_location("golden_weights", golden / "weights.py")
-    drawn = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(drawn)
-    arrays = {}
-    for name, shape in shapes.items():
-        layer, kind = name.rsplit(".", 1)
-        if ".fc" in layer:  # the classifier, which nothing uses
-            continue
-        (ours,) = [
-            re.sub(f"^{old}$", new, layer) for old, new in NAMES if re.match(f"^{old}$", layer)
-        ]
-        arrays.setdefault(ours, {})[kind] = drawn.torch(name, tuple(shape), seed)
-    layers = {layer.name for layer in part.layers if layer.weights}
-    assert arrays.keys() == layers
-    for name, values in arrays.items():
-        if "running_mean" in values:
-            weights = [values[kind] for kind in BATCH_NORM]
-        else:
-            weights = [values["weight"].transpose(2, 3, 1, 0)]
-            weights += [values["bias"]] if "bias" in values else []
-        part.get_layer(name).set_weights(weights)
-
-
-def test_networks_equal_the_release(golden):
-    data = np.load(golden / "net_scdepth_r18.npz", allow_pickle=False)
-    shapes = json.loads((golden / "net_scdepth_r18_variables.json").read_text())
-    height, width = data["image"].shape[1:3]
-    depth = scdepth2021.build_depth_network(height, width)
-    set_golden_weights(depth, shapes["depth"], 131, golden)
-    for level, found in enumerate(depth(data["image"], training=False)):
-        wanted = data[f"disp{level}"]
-        assert np.abs(found - wanted).max() < 1e-4 * np.ptp(wanted), level
-    motion = scdepth2021.build_pose_network(height, width)
-    set_golden_weights(motion, shapes["pose"], 132, golden)
-    found = motion(np.concatenate([data["image"], data["source"]], -1), training=False)
-    assert np.abs(found - data["pose"]).max() < 1e-4 * np.ptp(data["pose"])
 
 
 def test_only_the_heads_that_no_loss_sees_are_frozen(plain):
@@ -620,7 +563,7 @@ def test_weights_are_options():
         ({"height": 100}, "multiples of 32, at least 64; received 100x128"),
         ({"height": 32}, "multiples of 32, at least 64; received 32x128"),
         ({"smooth_weight": -1.0}, "smooth must not be negative"),
-        ({"imagenet": "download"}, "no ImageNet weights of resnet18; use encoder=resnet50"),
+        ({"imagenet": "download"}, "no ImageNet weights of resnet18; give the path"),
         ({"imagenet": "download", "encoder": "resnet50"}, "imagenet needs width 1"),
         ({"smooth_wieght": 1.0}, "did you mean 'smooth_weight'"),
     ],

@@ -1,6 +1,7 @@
-"""SfMLearner 2017: sizes, counts and golden outputs of both networks, golden losses and gradients, options."""
+"""SfMLearner 2017: sizes and counts of both networks, golden losses and gradients, options.
 
-import json
+The released networks' outputs are compared in `tests/releases/test_sfmlearner.py`.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from kdepth.errors import UserError  # noqa: E402
 from kdepth.geometry import pose  # noqa: E402
 from kdepth.geometry.warp import inverse_warp  # noqa: E402
 from kdepth.papers import create, sfmlearner2017  # noqa: E402
-from tests.golden.weights import tf1  # noqa: E402
 
 SMALL = {"height": 32, "image_width": 64, "width": 0.1}
 
@@ -94,61 +94,6 @@ def test_pose_network_has_the_counts_of_the_release(sources, masks, count):
         shape = (1, 128 >> s, 416 >> s, 2 * sources)
         assert tuple(outputs[f"explain_logits{s}"].shape) == shape
     assert len(outputs) == (5 if masks else 1)
-
-
-def released_name(part, layer):
-    """The release's name of one of our layers."""
-    if part == "depth":
-        return f"depth_net/{layer}"  # cnv1, cnv1b, upcnv7, icnv7, disp4, ...
-    for ours, theirs in (("pose_", "pose/"), ("exp_", "exp/"), ("mask", "exp/mask")):
-        if layer.startswith(ours):  # pose/cnv6, pose/pred, exp/upcnv5, exp/mask4, ...
-            return f"pose_exp_net/{theirs}{layer[len(ours) :]}"
-    return f"pose_exp_net/{layer}"  # cnv1 .. cnv5, shared
-
-
-KINDS = {"kernel": "weights", "bias": "biases"}
-
-
-@pytest.fixture(scope="module")
-def seeded(full, golden):
-    """The full networks with the seeded weights of the golden outputs."""
-    shapes = json.loads((golden / "net_sfmlearner_variables.json").read_text())
-    for part_name, part in full.parts().items():
-        for variable in part.weights:
-            layer, kind = backend.variable_path(variable).split("/")
-            name = f"{released_name(part_name, layer)}/{KINDS[kind]}"
-            variable.assign(tf1(name, tuple(shapes.pop(name)), seed=122))
-    assert not shapes  # every variable of the release has its place
-    return full
-
-
-def test_golden_outputs_of_the_depth_network(seeded, golden):
-    data = np.load(golden / "net_sfmlearner.npz", allow_pickle=False)
-    for s, disparity in enumerate(seeded.parts()["depth"](data["target"])):
-        assert_close(disparity, data[f"disp{s}"])
-
-
-def test_golden_outputs_of_the_pose_network(seeded, golden):
-    data = np.load(golden / "net_sfmlearner.npz", allow_pickle=False)
-    frames = np.concatenate([data["target"], data["sources"]], -1)
-    outputs = seeded.parts()["pose"](frames)
-    assert_close(outputs["poses"], data["poses"])
-    for s in range(4):
-        assert_close(outputs[f"explain_logits{s}"], data[f"explain_logits{s}"])
-
-
-def test_frames_in_time_order_and_a_batch_reach_the_networks_as_the_release_has_them(
-    seeded, golden
-):
-    data = np.load(golden / "net_sfmlearner.npz", allow_pickle=False)
-    target, before, after = data["target"], data["sources"][..., :3], data["sources"][..., 3:]
-    in_time = 0.5 * np.concatenate([before, target, after], -1) + 0.5
-    assert_close(seeded.pose_outputs(in_time)["pose"], data["poses"])
-    sources = 0.5 * np.stack([before, after], 1) + 0.5
-    outputs = seeded.forward({"image": 0.5 * target + 0.5, "sources": sources}, training=False)
-    assert_close(outputs["poses"], data["poses"])
-    assert_close(outputs["disp0"], data["disp0"])
-    assert_close(seeded.depth_outputs(0.5 * target + 0.5)["inverse_depth"], data["disp0"])
 
 
 def test_legacy_bilinear_samples_at_half_of_the_index():

@@ -76,6 +76,8 @@ def calibration_of_run(
 
 
 def _reader(info: Mapping[str, Any]) -> Reader:
+    if "dataset" not in info:  # converted weights
+        raise UserError("the run names no data of its own")
     data_dir = info.get("data_dir") or default_data_dir()
     return open_reader(info["dataset"], data_dir, **info.get("reader_options", {}))
 

@@ -23,6 +23,7 @@ TEST_SPLITS = {
     "kitti_raw": "eigen_test",
     "kitti_depth": "eigen_benchmark_test",
     "scdepth": "val",
+    "tfds": "validation",
     "folder": "val",
 }
 TRAIN_SPLITS = {
@@ -33,6 +34,7 @@ TRAIN_SPLITS = {
     "make3d": "train",
     "nyu_labelled": "train",
     "scdepth": "train",
+    "tfds": "train",
     "folder": "train",
 }
 

@@ -64,6 +64,10 @@ EXTRAS = {
     "torch": ["torch>=2.6,<3"],
     # The labelled part of NYU Depth v2, which is HDF5 (Keras brings h5py along).
     "nyu": ["h5py>=3.14,<4"],
+    # Prepares builders of tensorflow-datasets, which kdepth then reads without it. Beside `keras3`
+    # only: its dependencies do not work with the protobuf of TensorFlow 2.15. It imports
+    # importlib-resources and does not say so.
+    "tfds": ["importlib-resources>=6,<8", "tensorflow-datasets>=4.9.10,<5"],
     # Exported models without TensorFlow.
     "runtime": [LITERT, TABULATE],
     "runtime-onnx": [ONNXRUNTIME, TABULATE],

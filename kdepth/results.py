@@ -68,7 +68,7 @@ def main(flags: absl_flags.FlagValues) -> int:
 
     _check_sort(flags.sort)
     table, timings = _read(flags), _timings(flags)
-    shown = table[_passes(table, flags)]
+    shown = _without_repetitions(table[_passes(table, flags)])
     if not len(shown):
         raise UserError(
             f"{flags.results}: no row passes the filters; it has papers "
@@ -148,6 +148,11 @@ def _passes(table: pd.DataFrame, flags: absl_flags.FlagValues) -> pd.Series:
         same_protocol = table["protocol_description"].isin(table["protocol_description"][chosen])
         shown = chosen | (shown & baseline & same_protocol)
     return shown if flags.baselines else shown & ~baseline
+
+
+def _without_repetitions(table: pd.DataFrame) -> pd.DataFrame:
+    """One row of those that differ in nothing but their date: the same evaluation, made again."""
+    return table.drop_duplicates([name for name in table.columns if name != "date"], keep="last")
 
 
 def _values(column: pd.Series) -> str:

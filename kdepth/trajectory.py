@@ -3,9 +3,11 @@
 The trajectory is chained from the motions that a video paper's pose network predicts in windows of
 consecutive frames. Its unit is that of the run's depth, a relative one. With --rgbd each sequence
 is written in the layout of the TUM RGB-D benchmark too: frames, depth, trajectory and camera, as
-RGB-D SLAM systems read them; papers without a pose network then give the depth alone.
+RGB-D SLAM systems read them; papers without a pose network then give the depth alone. Data set,
+its folder and its reader's options are by default those that the run was trained with.
 
 Example:
+  python -m kdepth.trajectory --run=runs/scdepth --split=test --out=trajectories
   python -m kdepth.trajectory --run=runs/scdepth
       --dataset=kitti_odometry --data_dir=kitti --split=09 --out=trajectories
   python -m kdepth.trajectory --run=runs/scdepth --input=frames --out=trajectories
@@ -25,7 +27,7 @@ from absl import logging
 
 from kdepth.data import pose_files, sequences
 from kdepth.data.image import image_size, read_image, resize_image
-from kdepth.data.options import parse_options
+from kdepth.data.options import lasting_options, parse_options
 from kdepth.data.pose_files import Trajectory
 from kdepth.data.readers import READERS
 from kdepth.data.rgbd_writer import DEPTH_FACTOR, write_sequence
@@ -63,10 +65,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             "dataset",
             None,
             list(READERS),
-            "The data set whose sequences are predicted.",
+            "The data set whose sequences are predicted; by default the run's.",
             flag_values=flags,
         )
-        absl_flags.DEFINE_string("data_dir", None, "Its folder.", flag_values=flags)
+        absl_flags.DEFINE_string(
+            "data_dir", None, "Its folder; by default the run's.", flag_values=flags
+        )
         absl_flags.DEFINE_string(
             "split", "test", "The name of a split or sequence, or a list file.", flag_values=flags
         )
@@ -135,8 +139,8 @@ def _check(flags: absl_flags.FlagValues) -> None:
     for name in ("run", "out"):
         if not flags[name].value:
             raise UserError(f"--{name} is required")
-    if bool(flags.input) == bool(flags.dataset):
-        raise UserError("give one of --input=<folder of frames> and --dataset")
+    if flags.input and (flags.dataset or flags.data_dir):
+        raise UserError("give one of --input=<folder of frames> and --dataset with --data_dir")
     if flags.input and not Path(flags.input).is_dir():
         raise UserError(f"--input={flags.input}: no such folder")
     if Path(flags.out).exists() and not Path(flags.out).is_dir():
@@ -168,19 +172,34 @@ def _check_depth(model: Any) -> None:
 def _sequences(flags: absl_flags.FlagValues) -> list[sequences.Sequence]:
     if flags.input:
         return [sequences.of_folder(Path(flags.input))]
-    data_dir = flags.data_dir
-    if data_dir is None and flags.dataset == "synthetic":
-        from kdepth.data import synthetic
-
-        data_dir = synthetic.ensure()
-    options = parse_options(flags.dataset, flags.reader_option)
-    found = sequences.of_split(flags.dataset, data_dir, flags.split, motions=False, **options)
+    dataset, data_dir, options = _data(flags)
+    found = sequences.of_split(dataset, data_dir, flags.split, motions=False, **options)
     if flags.times and len(found) > 1:
         raise UserError(
             f"--times is for one sequence, and --split={flags.split} has {len(found)}:"
             f" {', '.join(sequence.name for sequence in found)}"
         )
     return found
+
+
+def _data(flags: absl_flags.FlagValues) -> tuple[str, str | Path | None, dict[str, Any]]:
+    """Data set, folder and reader options: the flags', and what they leave open the run's."""
+    from kdepth.training.runs import Run
+
+    info = Run(Path(flags.run)).info
+    dataset = flags.dataset or info.get("dataset")
+    if not dataset:
+        raise UserError(
+            "give one of --input=<folder of frames> and --dataset: the run does not say its data"
+        )
+    known = info if dataset == info.get("dataset") else {}
+    data_dir = flags.data_dir or known.get("data_dir")
+    if data_dir is None and dataset == "synthetic":
+        from kdepth.data import synthetic
+
+        data_dir = synthetic.ensure()
+    options = lasting_options(dataset, known.get("reader_options", {}))
+    return dataset, data_dir, {**options, **parse_options(dataset, flags.reader_option)}
 
 
 def _times(flags: absl_flags.FlagValues, sequence: sequences.Sequence) -> np.ndarray:

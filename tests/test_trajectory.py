@@ -13,6 +13,7 @@ from kdepth.data.image import write_image
 from kdepth.evaluation import odometry
 from kdepth.geometry import pose
 from kdepth.prediction import Prediction
+from kdepth.training.runs import Run
 
 STEP = pose.from_vector(np.array([0.1, 0, -1.0, 0, 0.02, 0]))
 
@@ -44,6 +45,8 @@ class Stereo(Video):
 @pytest.fixture
 def model(tmp_run, monkeypatch):
     """Chooses what `--run=runs/any` loads."""
+
+    Run(tmp_run / "runs/any").write_info({"paper": "scdepth"})
 
     def choose(network):
         monkeypatch.setattr(kdepth, "load_run", lambda path: network, raising=False)
@@ -105,6 +108,24 @@ def test_own_pictures_with_the_cameras_numbers(model, frames, tmp_run, capsys):
     assert "--reader_option is for --dataset" in capsys.readouterr().err
 
 
+def test_data_and_options_are_the_runs_unless_flags_say_more(model, frames, tmp_run, capsys):
+    trained = {"dataset": "folder", "data_dir": "frames", "reader_options": {"fx": 30.0, "step": 2}}
+    Run(tmp_run / "runs/any").write_info({"paper": "scdepth", **trained})
+    assert run("--split=all", "--rgbd") == 0
+    assert len(pose_files.read(tmp_run / "out/frames.txt")) == 3
+    assert "Camera.fx: 30.0" in (tmp_run / "out/frames/camera.yaml").read_text()
+    assert run("--split=all", "--reader_option=step=1") == 0
+    assert len(pose_files.read(tmp_run / "out/frames.txt")) == 6
+    # Another data set than the run's has neither its folder nor its options.
+    assert run("--dataset=video", "--split=all") == 2
+    assert "video needs --data_dir" in capsys.readouterr().err
+    # Options that are about learning alone stay with it.
+    trained = {"dataset": "nyu_raw", "data_dir": "frames", "reader_options": {"balance": 1200}}
+    Run(tmp_run / "runs/any").write_info({"paper": "scdepth", **trained})
+    assert run() == 2
+    assert "a trajectory needs `sources`, which nyu_raw does not have" in capsys.readouterr().err
+
+
 def test_depth_alone_where_there_is_no_pose_network(model, frames, tmp_run, capsys):
     model(Stereo())
     assert run(frames) == 2
@@ -129,8 +150,6 @@ def test_times_from_a_file(model, frames, tmp_run):
 
 def test_a_real_pose_network(tiny_video, tmp_run):
     pytest.importorskip("tensorflow")
-    from kdepth.training.runs import Run
-
     network = kdepth.create("sfmlearner", height=64, image_width=96, width=0.05, seed=1)
     saved = Run(tmp_run / "runs" / "tiny")
     network.save_parts(saved.weights)
@@ -155,6 +174,7 @@ def test_mistakes_are_one_line(model, frames, tiny_video, tmp_run, capsys):
     for arguments, words in (
         ([], "give one of --input"),
         ([frames, *data], "give one of --input"),
+        ([frames, data[1]], "give one of --input"),
         (["--input=none"], "--input=none: no such folder"),
         (["--input=empty"], "no pictures"),
         ([frames, "--out=file"], "--out=file is a file"),

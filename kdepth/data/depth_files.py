@@ -46,16 +46,33 @@ class NumpyDepth:
                 f"{self.path}: a depth map must be [height, width] of real numbers, found "
                 f"{depth.dtype} {list(depth.shape)}"
             )
-        metres = depth.astype(np.float64)
-        if depth.dtype.kind != "f":
-            metres /= scale_of(self.path, self.scale)
-        metres = np.where(np.isfinite(metres) & (metres > 0), metres, 0)
-        if metres.max() > _FARTHEST:
-            raise UserError(
-                f"{self.path}: holds a depth of {metres.max():g} metres; it is corrupt, or floats "
-                "of another unit: they must be metres"
-            )
-        return metres.astype(np.float32)
+        return to_metres(depth, self.path, self.scale)
+
+
+def to_metres(depth: np.ndarray, name: object, scale: float | None) -> np.ndarray:
+    """Turns stored values into metres.
+
+    Args:
+        depth: [H, W] real numbers.
+        name: where they are from, for messages.
+        scale: values in a metre, for whole numbers; floats are metres.
+
+    Returns:
+        [H, W] float32, metres, 0 = not measured (where the values are NaN, infinite or not above 0).
+
+    Raises:
+        UserError: if they are impossible depths, or whole numbers and no scale is known.
+    """
+    metres = depth.astype(np.float64)
+    if depth.dtype.kind != "f":
+        metres /= scale_of(name, scale)
+    metres = np.where(np.isfinite(metres) & (metres > 0), metres, 0)
+    if metres.max() > _FARTHEST:
+        raise UserError(
+            f"{name}: holds a depth of {metres.max():g} metres; it is corrupt, or floats "
+            "of another unit: they must be metres"
+        )
+    return metres.astype(np.float32)
 
 
 def depth_source(path: Path, scale: float | None) -> DepthSource:
@@ -73,7 +90,7 @@ def depth_source(path: Path, scale: float | None) -> DepthSource:
     return NumpyDepth(path, scale)
 
 
-def scale_of(path: Path, scale: float | None) -> float:
+def scale_of(path: object, scale: float | None) -> float:
     """Returns the scale of a file of whole numbers.
 
     Raises:

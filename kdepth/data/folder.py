@@ -22,7 +22,14 @@ from absl import logging
 from kdepth.data import frames, splits
 from kdepth.data.depth_files import DEPTH_SUFFIXES, depth_source
 from kdepth.data.image import image_size
-from kdepth.data.intrinsics import Intrinsics, exif_intrinsics, read_intrinsics
+from kdepth.data.intrinsics import (
+    CAMERA_OPTIONS,
+    INTRINSICS_FILES,
+    Intrinsics,
+    exif_intrinsics,
+    given_intrinsics,
+    read_intrinsics,
+)
 from kdepth.data.options import Option
 from kdepth.data.sample import Record
 from kdepth.errors import UserError
@@ -38,23 +45,11 @@ PAIRS = (
     ("image_0", "image_1"),
     ("cam0", "cam1"),
 )
-INTRINSICS_FILES = ("intrinsics.json", "intrinsics.txt", "camera.json", "cam.txt")
 DEPTH_FOLDER = "depth"
 PICTURE_SUFFIXES = (*frames.IMAGE_SUFFIXES, ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 _VAL_SHARE = 10  # the last tenth of every video is `val`
 _NEEDS_CAMERA = frozenset(["intrinsics", "stereo_intrinsics", "baseline"])
 
-CAMERA_OPTIONS = (
-    Option("fx", "Horizontal focal length, pixels of the pictures.", kind=float, positive=True),
-    Option("fy", "Vertical focal length, pixels; fx by default.", kind=float, positive=True),
-    Option("cx", "Column of the principal point; the middle by default.", kind=float),
-    Option("cy", "Row of the principal point; the middle by default.", kind=float),
-    Option(
-        "intrinsics",
-        "A file of intrinsics for all pictures; by default the nearest "
-        f"{', '.join(INTRINSICS_FILES)} in a video's folder or above it, else EXIF.",
-    ),
-)
 STEP_OPTION = Option("step", "Use every so many frames of a video.", 1, kind=int, positive=True)
 
 
@@ -127,7 +122,7 @@ class Folder:
         step: int = 1,
         on_missing: str = "stop",
     ) -> None:
-        self._given = _given(fx, fy, cx, cy, intrinsics)
+        self._given = given_intrinsics(fx, fy, cx, cy, intrinsics)
         self._baseline, self._scale = baseline, depth_scale
         self._step, self._on_missing = step, on_missing
         self._sizes: dict[str, tuple[int, int, Path]] = {}
@@ -320,27 +315,6 @@ class Folder:
                 f"{intrinsics.source} can be right for one of them only; give each folder its own "
                 "intrinsics, or write them as JSON with width and height"
             )
-
-
-def _given(
-    fx: float | None,
-    fy: float | None,
-    cx: float | None,
-    cy: float | None,
-    path: str | os.PathLike[str] | None,
-) -> Intrinsics | None:
-    """The intrinsics that the options give."""
-    numbers: dict[str, Any] = {"fx": fx, "fy": fy, "cx": cx, "cy": cy}
-    said = [name for name, value in numbers.items() if value is not None]
-    if path is not None and said:
-        raise UserError(f"give either --reader_option=intrinsics= or {said[0]}=, not both")
-    if path is not None:
-        return read_intrinsics(Path(path).expanduser())
-    if not said:
-        return None
-    if fx is None:
-        raise UserError(f"--reader_option={said[0]}= needs fx= as well: the focal length in pixels")
-    return Intrinsics("--reader_option=fx", fx, fx if fy is None else fy, cx, cy)
 
 
 _DIGITS = re.compile(r"([0-9]+)")

@@ -102,10 +102,27 @@ def read_depth_png(path: PathLike, scale: float = DEPTH_SCALE) -> np.ndarray:
         UserError: if the file is missing, truncated, corrupt or not a 16-bit grey PNG; the message
             names it.
     """
-    picture = _open_picture(_read_bytes(path), path)
+    return decode_depth_png(_read_bytes(path), path, scale)
+
+
+def decode_depth_png(data: bytes, name: object, scale: float = DEPTH_SCALE) -> np.ndarray:
+    """Reads a depth PNG that is in memory; as `read_depth_png`.
+
+    Args:
+        data: the bytes of the file.
+        name: where they come from, for messages.
+        scale: values in a metre.
+
+    Returns:
+        [H, W] float32.
+
+    Raises:
+        UserError: if they are truncated, corrupt or no 16-bit grey PNG.
+    """
+    picture = _open_picture(data, name)
     if not picture.mode.startswith("I"):
         raise UserError(
-            f"{path}: a depth map must be a 16-bit grey PNG ({scale:g} * metres), not an image of "
+            f"{name}: a depth map must be a 16-bit grey PNG ({scale:g} * metres), not an image of "
             f"mode {picture.mode}"
         )
     return np.asarray(picture).astype(np.float32) / np.float32(scale)

@@ -10,14 +10,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from kdepth.data.options import Option
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
+
+INTRINSICS_FILES = ("intrinsics.json", "intrinsics.txt", "camera.json", "cam.txt")
+CAMERA_OPTIONS = (
+    Option("fx", "Horizontal focal length, pixels of the pictures.", kind=float, positive=True),
+    Option("fy", "Vertical focal length, pixels; fx by default.", kind=float, positive=True),
+    Option("cx", "Column of the principal point; the middle by default.", kind=float),
+    Option("cy", "Row of the principal point; the middle by default.", kind=float),
+    Option(
+        "intrinsics",
+        "A file of intrinsics for all pictures; by default the nearest "
+        f"{', '.join(INTRINSICS_FILES)} in a video's folder or above it, else EXIF.",
+    ),
+)
 
 _FORMS = "a 3x3 matrix, `fx fy cx cy`, or JSON with fx, fy, cx, cy (pixels)"
 _FOCAL_IN_35MM = 0xA405  # EXIF's FocalLengthIn35mmFilm
@@ -107,6 +122,31 @@ def read_intrinsics(path: Path) -> Intrinsics:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: no intrinsics; expected {_FORMS}") from None
+
+
+def given_intrinsics(
+    fx: float | None,
+    fy: float | None,
+    cx: float | None,
+    cy: float | None,
+    path: str | os.PathLike[str] | None,
+) -> Intrinsics | None:
+    """Returns the intrinsics that `CAMERA_OPTIONS` give, or None.
+
+    Raises:
+        UserError: if they contradict each other, or `fx` is missing.
+    """
+    numbers: dict[str, Any] = {"fx": fx, "fy": fy, "cx": cx, "cy": cy}
+    said = [name for name, value in numbers.items() if value is not None]
+    if path is not None and said:
+        raise UserError(f"give either --reader_option=intrinsics= or {said[0]}=, not both")
+    if path is not None:
+        return read_intrinsics(Path(path).expanduser())
+    if not said:
+        return None
+    if fx is None:
+        raise UserError(f"--reader_option={said[0]}= needs fx= as well: the focal length in pixels")
+    return Intrinsics("--reader_option=fx", fx, fx if fy is None else fy, cx, cy)
 
 
 def exif_intrinsics(path: Path) -> Intrinsics | None:

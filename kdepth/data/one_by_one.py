@@ -95,7 +95,7 @@ def evaluation_samples(
             native, record = cut(native, record)
         return _sample(index, record, native, height, width, resize)
 
-    loaded = _ahead(load, itertools.islice(enumerate(records), limit))
+    loaded = ahead(load, itertools.islice(enumerate(records), limit))
     return (sample for sample in loaded if sample is not None)
 
 
@@ -117,8 +117,13 @@ def _sample(
     return sample
 
 
-def _ahead(function: Any, items: Iterator[Any]) -> Iterator[Any]:
-    """Maps a function over items in order, a few of them ahead on other threads."""
+def ahead(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
+    """Maps a function over items in order, a few of them ahead on other threads.
+
+    Args:
+        function: may raise; what it raises comes out where its result would have.
+        items: what it is called with.
+    """
     with concurrent.futures.ThreadPoolExecutor(_WORKERS) as pool:
         waiting = collections.deque(
             pool.submit(function, item) for item in itertools.islice(items, _AHEAD)

@@ -26,7 +26,8 @@ from kdepth.data import prepared
 from kdepth.data.image import RESIZE_METHODS
 from kdepth.data.readers import open_reader, require_keys
 from kdepth.data.sample import SAMPLE_KEYS, Record, load_sample, resize_sample
-from kdepth.data.shards import ENCODINGS, encode_depth, encode_image, frame
+from kdepth.data.shards import ENCODINGS, encode_depth, encode_image
+from kdepth.data.tfrecord import frame
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
 from kdepth.geometry.camera import Camera

@@ -24,6 +24,7 @@ READERS: Mapping[str, str] = {
     "sfmlearner": "kdepth.data.sfmlearner:SfMLearner",
     "scdepth": "kdepth.data.scdepth:ScDepth",
     "nyu_raw": "kdepth.data.nyu_raw:NyuRaw",
+    "tfds": "kdepth.data.tfds:Tfds",
     "folder": "kdepth.data.folder:Folder",
     "video": "kdepth.data.video:Video",
     "prepared": "kdepth.data.prepared:Prepared",

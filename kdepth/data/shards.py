@@ -7,9 +7,7 @@ TFRecord reader reads them in order; kdepth goes by (offset, length, CRC-32) fro
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
-import struct
 import zlib
 from pathlib import Path
 
@@ -17,12 +15,10 @@ import numpy as np
 from PIL import Image
 
 from kdepth.data.image import decode_image
+from kdepth.data.tfrecord import FOOTER, HEADER
 from kdepth.errors import UserError
 
 ENCODINGS = ("png", "jpeg")
-_HEADER, _FOOTER = 12, 4  # bytes around a record's payload: its length and two check sums
-_POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected
-_BLOCK = 128  # bytes; blocks of a payload are summed side by side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Place:
             raise damaged(self.shard, "ends early")
         if zlib.crc32(record) != self.checksum:
             raise damaged(self.shard, f"has changed bytes from {self.offset} on")
-        return record[_HEADER:-_FOOTER]
+        return record[HEADER:-FOOTER]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,70 +117,9 @@ def encode_depth(depth: np.ndarray) -> bytes:
     return zlib.compress(np.ascontiguousarray(depth, "<f4").tobytes(), 1)
 
 
-def frame(payload: bytes) -> bytes:
-    """Returns a TFRecord: length, its check sum, payload, its check sum."""
-    length = struct.pack("<Q", len(payload))
-    return b"".join((length, _masked(length), payload, _masked(payload)))
-
-
 def damaged(shard: Path, what: str) -> UserError:
     """The one error of a shard that is not as it was written."""
     return UserError(
         f"{shard}: the shard {what}; the kdepth.prepare command that made it repairs it, if it is "
         "called again where the original data is"
     )
-
-
-def crc32c(data: bytes) -> int:
-    """Returns the CRC-32C of bytes, as TFRecord asks for it.
-
-    Blocks are summed side by side by NumPy and then joined: the sum is linear, so a block's share
-    moves on by a table.
-    """
-    if len(data) < _BLOCK:
-        register = 0xFFFFFFFF
-        table = _table().tolist()
-        for byte in data:
-            register = table[(register ^ byte) & 255] ^ (register >> 8)
-        return register ^ 0xFFFFFFFF
-    # A start value of ones is the same as the first four bytes inverted and a start value of
-    # zero, with which zeros in front change nothing.
-    padded = np.zeros(-(-len(data) // _BLOCK) * _BLOCK, np.uint8)
-    padded[-len(data) :] = np.frombuffer(data, np.uint8)
-    start = len(padded) - len(data)
-    padded[start : start + 4] ^= 255
-    columns = np.ascontiguousarray(padded.reshape(-1, _BLOCK).T)
-    table = _table()
-    sums = np.zeros(columns.shape[1], np.uint32)
-    for column in columns:
-        sums = table[(sums ^ column) & 255] ^ (sums >> 8)
-    first, second, third, fourth = _block_tables()
-    register = 0
-    for value in sums.tolist():
-        moved = first[register & 255] ^ second[register >> 8 & 255]
-        register = moved ^ third[register >> 16 & 255] ^ fourth[register >> 24] ^ value
-    return register ^ 0xFFFFFFFF
-
-
-@functools.cache
-def _table() -> np.ndarray:
-    """What a byte does to a register of zero, [256] uint32."""
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = (table >> 1) ^ np.where(table & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
-    return table
-
-
-@functools.cache
-def _block_tables() -> list[list[int]]:
-    """What a block of zeros does to each byte of a register, 4 x 256."""
-    states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, None])
-    for _ in range(_BLOCK):
-        states = _table()[states & 255] ^ (states >> 8)
-    return states.tolist()
-
-
-def _masked(data: bytes) -> bytes:
-    """A check sum in TFRecord's masked form."""
-    value = crc32c(data)
-    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -85,11 +85,12 @@ def project_scan(
     depth[pixels] = values
     shared = pixels - rows
     order = np.argsort(shared, kind="stable")
-    _, starts, counts = np.unique(shared[order], return_index=True, return_counts=True)
-    if len(starts):
+    ordered = shared[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    if len(ordered):
         smallest = np.minimum.reduceat(values[order], starts)
-        several = counts > 1
-        depth[pixels[order[starts]][several]] = smallest[several]
+        several = np.diff(starts, append=len(ordered)) > 1
+        depth[pixels[order[starts[several]]]] = smallest[several]
     return depth.reshape(height, width)
 
 

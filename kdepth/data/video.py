@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 from absl import logging
 
-from kdepth.data.folder import CAMERA_OPTIONS, STEP_OPTION, Folder, Sequence, natural
+from kdepth.data.folder import STEP_OPTION, Folder, Sequence, natural
 from kdepth.data.image import write_image
-from kdepth.data.intrinsics import Intrinsics, read_intrinsics
+from kdepth.data.intrinsics import CAMERA_OPTIONS, Intrinsics, read_intrinsics
 from kdepth.data.options import Option
 from kdepth.data.video_stream import VIDEO_SUFFIXES, VideoStream
 from kdepth.errors import UserError

@@ -101,6 +101,9 @@ def weighted_median(depths: np.ndarray) -> np.ndarray:
     are 1/z, which is 0 for an infinite depth, so unmeasured pixels fall out by themselves.
     """
     depths.sort(axis=0)
+    # Behind the last measured one nothing adds to the sum, and of sparse lidar that is most.
+    measured = np.isfinite(depths).any(axis=tuple(range(1, depths.ndim)))
+    depths = depths[: max(1, np.count_nonzero(measured))]
     mass = np.cumsum(1.0 / depths, axis=0, dtype=np.float64)
     index = np.argmax(mass >= 0.5 * mass[-1], axis=0)
     median = np.take_along_axis(depths, index[None], axis=0)[0]

@@ -118,7 +118,11 @@ def _distances(measured: pd.DataFrame, systems: dict[str, Path]) -> list[str]:
             svg = report_plots.error_by_distance(rows)
             title = f"Error by distance, protocol {protocol}"
             parts += ["<section>", f"<h2>{escape(title)}</h2>", _image(svg, "svg+xml", title)]
-            parts.append("<p>Means over the pixels of all images in a bin.</p></section>")
+            parts.append("<p>Means over the pixels of all images in a bin.")
+            left_out = [system for system in names if system not in rows]
+            if left_out:
+                parts.append(f"Nothing was left by {escape(', '.join(left_out))}.")
+            parts.append("</p></section>")
     return parts
 
 
@@ -129,7 +133,7 @@ def _curves(logs: dict[str, Path]) -> list[str]:
     if not rows:
         return []
     image = _image(report_plots.training_curves(rows), "svg+xml", "Training curves")
-    note = "<p>Loss and its terms, one point an epoch; dotted: the next stage begins.</p>"
+    note = "<p>Loss and its terms (without their weights), one point an epoch; dotted: the next stage.</p>"
     return ["<section>", "<h2>Training</h2>", image, note, "</section>"]
 
 

@@ -276,6 +276,7 @@ def _score_image(
     each: Callable[[Picture], None] | None,
 ) -> None:
     sample, truth = scored.sample, scored.truth
+    log_truth = np.log(truth)
     for name, p in scored.predictions.items():
         if alignments is None:
             alignment = scaling.fit(protocol.scaling, p, truth)
@@ -283,7 +284,7 @@ def _score_image(
             alignment = alignments[scaling.sequence_of(sample["name"]), name]
         aligned = alignment.apply(p)
         clipped = np.clip(aligned, *protocol.clip)
-        row = depth_metrics(clipped, truth)
+        row = depth_metrics(clipped, truth, log_truth)
         if protocol.disparity_error:
             row[DISPARITY_METRIC] = _disparity_error(aligned, truth, sample, protocol)
         if name != SYSTEM:

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from kdepth.data import evaluation_samples, open_reader, require_keys
+from kdepth.data.one_by_one import ahead
 from kdepth.data.sample import Record
 from kdepth.errors import UserError
 from kdepth.evaluation.crops import VIEWS
@@ -23,6 +24,7 @@ TEST_SPLITS = {
     "kitti_raw": "eigen_test",
     "kitti_depth": "eigen_benchmark_test",
     "scdepth": "val",
+    "tfds": "validation",
     "folder": "val",
 }
 TRAIN_SPLITS = {
@@ -33,6 +35,7 @@ TRAIN_SPLITS = {
     "make3d": "train",
     "nyu_labelled": "train",
     "scdepth": "train",
+    "tfds": "train",
     "folder": "train",
 }
 
@@ -173,15 +176,16 @@ class Source:
         return reader.records(self.split, keys)
 
     def _load(self, records: list[Record]) -> Iterator[np.ndarray]:
-        for record in records:
+        def load(record: Record) -> np.ndarray | None:
             try:
-                depth = record.depth.load()
+                return record.depth.load()
             except UserError as error:
                 if self.on_bad_sample == "stop":
                     raise
                 logging.warning("bad depth skipped: %s", error)
-                continue
-            yield depth
+                return None
+
+        return (depth for depth in ahead(load, iter(records)) if depth is not None)
 
 
 def _keys(stereo: bool) -> frozenset[str]:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from kdepth import cli, data
-from kdepth.data import preparation, prepared, shards
+from kdepth.data import preparation, prepared, tfrecord
 from kdepth.data.decode import Decoder
 from kdepth.data.preparation import Settings, prepare
 from kdepth.errors import UserError
@@ -139,11 +139,11 @@ def test_check_sums_are_those_of_the_definition(content):
         register ^= byte
         for _ in range(8):
             register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
-    assert shards.crc32c(content) == register ^ 0xFFFFFFFF
+    assert tfrecord.crc32c(content) == register ^ 0xFFFFFFFF
 
 
 def test_the_published_check_value():
-    assert shards.crc32c(b"123456789") == 0xE3069283
+    assert tfrecord.crc32c(b"123456789") == 0xE3069283
 
 
 def test_jpeg_is_smaller_and_close(kitti_raw, tmp_path):

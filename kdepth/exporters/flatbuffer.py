@@ -131,5 +131,33 @@ def float_operators(content: bytes) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def change_operator(content: bytes, old: str, new: str) -> bytes:
+    """A TFLite file in which one operator without weights stands in the place of another.
+
+    Args:
+        content: the file.
+        old: name of the operator that goes, ELU or LEAKY_RELU.
+        new: name of the one that comes.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    before, after = (getattr(schema.BuiltinOperator, name) for name in (old, new))
+    model = parse(content)
+    codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
+    changed = {index for index, code in enumerate(codes) if code == before}
+    for index in changed:
+        code = model.operatorCodes[index]
+        code.builtinCode = code.deprecatedBuiltinCode = after
+        code.version = 1
+    for operator in (o for graph in model.subgraphs for o in graph.operators):
+        if operator.opcodeIndex not in changed:
+            continue
+        operator.builtinOptionsType, operator.builtinOptions = 0, None
+        if new == "LEAKY_RELU":
+            operator.builtinOptionsType = schema.BuiltinOptions.LeakyReluOptions
+            operator.builtinOptions = schema.LeakyReluOptionsT(alpha=0.1)
+    return pack(model)
+
+
 def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name

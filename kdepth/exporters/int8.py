@@ -106,9 +106,15 @@ class Int8Files:
         """An 8-bit file with float input and output."""
         from tensorflow.lite.python.convert import mlir_quantize
 
-        content = convert(function, lambda converter: None)
+        content = with_ranges(convert(function, lambda converter: None), self.images)
+        # TensorFlow leaves ELU float, and the convolutions after it, though TFLite has an 8-bit ELU.
+        # So another operator of the same form takes its place for as long.
+        free = "LEAKY_RELU" not in flatbuffer.float_operators(content)
+        if free:
+            content = flatbuffer.change_operator(content, "ELU", "LEAKY_RELU")
         with quiet.native_stderr():
-            return mlir_quantize(with_ranges(content, self.images))
+            content = mlir_quantize(content)
+        return flatbuffer.change_operator(content, "LEAKY_RELU", "ELU") if free else content
 
 
 def with_ranges(content: bytes, images: np.ndarray) -> bytes:

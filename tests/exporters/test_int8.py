@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdepth.exporters import describe, flatbuffer, verify
-from kdepth.runtime import DepthModel
+from kdepth.errors import UserError
+from kdepth.exporters import describe, flatbuffer, graph, int8, tflite, verify
+from kdepth.runtime import DepthModel, ModelFacts, open_network
 
 EIGHT_BITS = ("tiny_int8.tflite", "tiny_int8_float_io.tflite", "tiny_int8_float_head.tflite")
 
@@ -76,7 +77,58 @@ def test_float_operators_are_found_and_full_int8_is_claimed_without_them_only(ex
         content = (exported.folder / name).read_bytes()
         assert dict(artefacts[name].float_operators) == flatbuffer.float_operators(content)
         assert "CONV_2D" in artefacts[name].float_operators or name != EIGHT_BITS[2]
-    entry = exported.description["files"]["tiny_int8.tflite"]
-    assert describe.is_full_int8(entry) == (not entry["float_operators"])
-    assert artefacts["tiny_int8.tflite"].full_int8 == (not entry["float_operators"])
+    assert artefacts["tiny_int8.tflite"].float_operators == {}, "also normalisation across channels"
+    assert artefacts["tiny_int8.tflite"].full_int8
+    assert describe.is_full_int8(exported.description["files"]["tiny_int8.tflite"])
+    assert not describe.is_full_int8({"precision": "int8", "float_operators": {"EXP": 1}})
     assert not artefacts["tiny_int8_float_io.tflite"].full_int8
+
+
+@pytest.mark.parametrize("own", ["elu", "leaky_relu"])
+def test_elu_does_not_keep_what_follows_in_float(own, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    generator = np.random.default_rng(0)
+    kernels = [tf.constant(generator.normal(0, 0.3, (3, 3, n, 8)), tf.float32) for n in (3, 8, 8)]
+    activate = getattr(tf.nn, own)
+
+    def outputs(image):
+        x = activate(tf.nn.conv2d(image - 0.5, kernels[0], 1, "SAME"))
+        left, right = (tf.nn.conv2d(x, kernel, 1, "SAME") for kernel in kernels[1:])
+        return {"disparity": tf.reduce_sum(tf.nn.elu(left) * right, axis=-1, keepdims=True)}
+
+    facts = ModelFacts("x", "", 8, 12, "area", "disparity", "metric")
+    network = graph.ExportedNetwork(facts, (8, 12, 1), outputs, None)
+    images = generator.uniform(0, 1, (4, 8, 12, 3)).astype(np.float32)
+    files = int8.Int8Files(network, images, "float")
+    files.write(tmp_path / "x.tflite", "int8_float_io")
+    left = flatbuffer.float_operators((tmp_path / "x.tflite").read_bytes())
+    assert ("ELU" in left) == (own == "leaky_relu"), "it takes the place of one that is not there"
+    assert own == "leaky_relu" or left == {}
+    values = open_network(tmp_path / "x.tflite", facts)(images[1:])
+    expected = outputs(tf.constant(images[1:]))["disparity"].numpy()
+    assert np.abs(values - expected).max() < 0.05 * np.ptp(expected)
+    with pytest.raises(UserError, match="does not say which of its layers are the head"):
+        files.write(tmp_path / "y.tflite", "int8_float_head")
+
+
+def test_the_range_of_a_map_is_its_own():
+    """Not that of the product which is written over it: TensorFlow's calibrator sees 0..255 here."""
+    tf = pytest.importorskip("tensorflow")
+
+    def function(image):
+        swapped = tf.concat([image[..., 2:], image[..., 1:2], image[..., :1]], axis=-1)
+        return {"out": tf.nn.relu(swapped * 255.0 - 100.0)}
+
+    spec = tf.TensorSpec([1, 4, 6, 3], tf.float32, name="image")
+    content = tflite.convert(graph.trace(function, {"image": spec}), lambda converter: None)
+    images = np.random.default_rng(0).uniform(0, 1, (3, 4, 6, 3)).astype(np.float32)
+    images[0, 0, 0], images[0, 0, 1] = 0.0, 1.0
+    model = flatbuffer.parse(int8.with_ranges(content, images))
+    (subgraph,) = model.subgraphs
+    ranges = []
+    for operator in subgraph.operators:
+        steps = subgraph.tensors[operator.outputs[0]].quantization
+        ranges.append((float(steps.min[0]), float(steps.max[0])))
+    assert ranges[-3] == (0.0, 1.0), "the channels swapped"
+    assert ranges[-2] == (0.0, 255.0), "times 255"
+    assert ranges[-1] == (0.0, 155.0), "minus 100, not below 0"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdepth.errors import UserError
+from kdepth.runtime.interpreters import INPUT_NAME, SIGNATURE, litert_interpreter, onnx_session
 
 # Format -> the module that runs it, and the extra of `pip install kdepth[...]` that brings it.
 _TRAINING = "addons" if sys.version_info < (3, 12) else "keras3"
@@ -93,24 +94,6 @@ def open_call(
         raise UserError(f"{path} cannot be opened as a model: {reason}") from None
 
 
-def litert_interpreter(litert: Any, path: Path, threads: int, xnnpack: bool | None) -> Any:
-    """LiteRT's interpreter of a file, its tensors allocated.
-
-    Args:
-        litert: the module `ai_edge_litert.interpreter`.
-        path: the file.
-        threads: of the interpreter.
-        xnnpack: with False, operators run in TFLite's own kernels.
-    """
-    kind = litert.OpResolverType
-    resolver = kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES if xnnpack is False else kind.AUTO
-    interpreter = litert.Interpreter(
-        str(path), num_threads=threads, experimental_op_resolver_type=resolver
-    )
-    interpreter.allocate_tensors()
-    return interpreter
-
-
 def example(shape: Sequence[Any], dtype: Any) -> np.ndarray:
     """An input of the given shape, the same in every process.
 
@@ -129,7 +112,7 @@ def example(shape: Sequence[Any], dtype: Any) -> np.ndarray:
 
 
 def _tflite(litert: Any, path: Path, threads: int, xnnpack: bool | None) -> Opened:
-    interpreter = litert_interpreter(litert, path, threads, xnnpack)
+    interpreter = litert_interpreter(litert, path, threads, xnnpack is not False)
     (given,) = interpreter.get_input_details()
     (result,) = interpreter.get_output_details()
     image = example(given["shape"], given["dtype"])
@@ -141,26 +124,6 @@ def _tflite(litert: Any, path: Path, threads: int, xnnpack: bool | None) -> Open
         return interpreter.get_tensor(result["index"])
 
     return Opened(run, _describe(image))
-
-
-def onnx_session(onnxruntime: Any, path: Path, threads: int, profile_prefix: str = "") -> Any:
-    """ONNX Runtime's session of a file.
-
-    Args:
-        onnxruntime: the module.
-        path: the file.
-        threads: of the session.
-        profile_prefix: where a profile is written, if any.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; its warnings tell a user nothing
-    options.intra_op_num_threads = threads
-    if profile_prefix:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
-    return onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )
 
 
 def onnx_example(session: Any) -> dict[str, np.ndarray]:
@@ -178,8 +141,6 @@ def _onnx(onnxruntime: Any, path: Path, threads: int, xnnpack: None) -> Opened:
 
 
 def _savedmodel(tf: Any, path: Path, threads: int, xnnpack: None) -> Opened:
-    from kdepth.runtime import INPUT_NAME, SIGNATURE
-
     _set_threads(tf, threads)
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures[SIGNATURE]

@@ -20,6 +20,7 @@ import numpy as np
 
 from kdepth import quiet
 from kdepth.benchmarking import calls
+from kdepth.runtime.interpreters import litert_interpreter, onnx_session
 
 RUNS = 10
 
@@ -62,7 +63,7 @@ def of_file(path: Path, format: str, threads: int) -> Profile | None:
 def of_onnx(onnxruntime: Any, path: Path, threads: int) -> Profile:
     """Time by kind of operator, as ONNX Runtime measures it."""
     with tempfile.TemporaryDirectory() as folder:
-        session = calls.onnx_session(onnxruntime, path, threads, f"{folder}/profile")
+        session = onnx_session(onnxruntime, path, threads, f"{folder}/profile")
         feed = calls.onnx_example(session)
         for _ in range(RUNS):
             session.run(None, feed)
@@ -101,8 +102,8 @@ class _Work:
 def of_tflite(litert: Any, path: Path) -> Profile:
     """Work by kind of operator: counted from shapes, not measured."""
     with quiet.native_stderr():  # XNNPACK's greeting
-        plain = calls.litert_interpreter(litert, path, threads=1, xnnpack=False)
-        delegating = calls.litert_interpreter(litert, path, threads=1, xnnpack=True)
+        plain = litert_interpreter(litert, path, threads=1, xnnpack=False)
+        delegating = litert_interpreter(litert, path, threads=1, xnnpack=True)
     operators = plain._get_ops_details()
     tensors = {int(tensor["index"]): tensor for tensor in plain.get_tensor_details()}
     # With XNNPACK the same operators are listed, and behind them the nodes that stand for it.

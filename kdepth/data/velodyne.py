@@ -38,7 +38,7 @@ def read_scan(path: Path) -> np.ndarray:
             "restore or remove it"
         )
     points = np.frombuffer(data, dtype="<f4").reshape(-1, 4)
-    if not (np.abs(points) < _FARTHEST).all():  # false for NaN as well
+    if not (points.min() > -_FARTHEST and points.max() < _FARTHEST):  # true for NaN as well
         raise UserError(
             f"{path}: corrupt velodyne scan (impossible coordinates); restore or remove it"
         )
@@ -74,7 +74,7 @@ def project_scan(
     homogeneous[:, 3] = 1.0  # in the place of the reflectance
     x, y, z = projection @ homogeneous.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns, rows = np.round(x / z) - 1, np.round(y / z) - 1
+        columns, rows = np.rint(x / z) - 1, np.rint(y / z) - 1
     inside = np.flatnonzero((columns >= 0) & (rows >= 0) & (columns < width) & (rows < height))
     columns, rows = columns[inside].astype(np.int64), rows[inside].astype(np.int64)
     values = (z if value == "camera_z" else homogeneous[:, 0])[inside]
@@ -83,14 +83,15 @@ def project_scan(
     depth = np.zeros(height * width, np.float32)
     pixels = rows * width + columns
     depth[pixels] = values
-    shared = pixels - rows
-    order = np.argsort(shared, kind="stable")
-    ordered = shared[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    if len(ordered):
-        smallest = np.minimum.reduceat(values[order], starts)
-        several = np.diff(starts, append=len(ordered)) > 1
-        depth[pixels[order[starts[several]]]] = smallest[several]
+    # Sorting all points to find the few that share a pixel would take a quarter of the time.
+    shared, numbers = pixels - rows, np.arange(len(pixels))
+    first = np.empty(height * width, np.int64)
+    first[shared[::-1]] = numbers[::-1]
+    leader = first[shared]
+    others = np.flatnonzero(leader != numbers)
+    leader = leader[others]
+    np.minimum.at(values, leader, values[others])
+    depth[pixels[leader]] = values[leader]
     return depth.reshape(height, width)
 
 

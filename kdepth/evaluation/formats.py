@@ -161,11 +161,16 @@ def latex(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def html(report: Report) -> str:
-    """An HTML heading and table, best figures in bold; all text is escaped."""
+def html(report: Report, level: int = 2) -> str:
+    """An HTML heading and table, best figures in bold; all text is escaped.
+
+    Args:
+        report: what to show.
+        level: of the heading.
+    """
     header, rows = _cells(report, lambda text: f"<b>{text}</b>", escape=escape_html)
     sides = _alignment(report, header)
-    lines = [f"<h2>{escape_html(report.title)}</h2>", "<table>", "<thead><tr>"]
+    lines = [f"<h{level}>{escape_html(report.title)}</h{level}>", "<table>", "<thead><tr>"]
     lines += [f'<th class="{side}">{escape_html(n)}</th>' for side, n in zip(sides, header)]
     lines.append("</tr></thead><tbody>")
     for row in rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -35,6 +36,7 @@ tbody tr:nth-child(even) { background: #f4f4f4; }
 .right { text-align: right; }
 p { color: #555; max-width: 60em; }
 img { max-width: 100%; }
+summary { cursor: pointer; }
 """
 _HEAD = f"""<!DOCTYPE html>
 <html lang="en">
@@ -49,6 +51,9 @@ _HEAD = f"""<!DOCTYPE html>
 </head>
 <body>
 <h1>Results</h1>"""
+# More of one kind are folded: an evaluation of camera motion leaves a table for each sequence and
+# alignment.
+_FEW, _FEW_PICTURES = 3, 12
 _PICTURE_NOTE = (
     "Image, prediction, ground truth and relative error of a few frames, as the run's last "
     "evaluation left them."
@@ -83,8 +88,7 @@ def build(
         for system, run in zip(measured["system"], measured["run"])
     }
     parts = [_HEAD]
-    for report in formats.reports(table, sort, timings):
-        parts += ["<section>", formats.html(report), "</section>"]
+    parts += _tables(formats.reports(table, sort, timings))
     parts += _distances(measured, systems)
     parts += _curves({place.name: place / "log.csv" for place in systems.values()})
     pictures = {name: place / "images" / "evaluation.png" for name, place in systems.items()}
@@ -96,6 +100,30 @@ def build(
     }
     parts += _pictures("Trajectories", "Seen from above, and the drift by length.", ways)
     return "\n".join([*parts, "</body>", "</html>\n"])
+
+
+def _tables(reports: Sequence[formats.Report]) -> list[str]:
+    """All tables; those of many sequences under one protocol are folded, and it is stated once."""
+    groups: dict[tuple[str, str], list[formats.Report]] = {}
+    for report in reports:
+        groups.setdefault((report.title.rpartition(", ")[0], report.notes[0]), []).append(report)
+    parts = []
+    for (title, protocol), group in groups.items():
+        if len(group) <= _FEW:
+            for report in group:
+                parts += ["<section>", formats.html(report), "</section>"]
+            continue
+        tables = [
+            formats.html(dataclasses.replace(report, notes=report.notes[1:]), level=3)
+            for report in group
+        ]
+        parts += ["<section>", f"<h2>{escape(title)}</h2>", f"<p>{escape(protocol)}</p>"]
+        parts += [*_folded(f"{len(group)} splits or sequences", tables), "</section>"]
+    return parts
+
+
+def _folded(summary: str, parts: Sequence[str]) -> list[str]:
+    return ["<details>", f"<summary>{escape(summary)}</summary>", *parts, "</details>"]
 
 
 def _folder_of(folder: Path, run: str, system: str) -> Path:
@@ -138,14 +166,17 @@ def _curves(logs: dict[str, Path]) -> list[str]:
 
 
 def _pictures(title: str, note: str, pictures: dict[str, Path]) -> list[str]:
-    parts = []
+    parts, count = [], 0
     # A run that stands in several tables has its pictures once.
     for path, name in {path: name for name, path in pictures.items()}.items():
         content = _png(path)
         if content:
+            count += 1
             parts += [f"<h3>{escape(name)}</h3>", _image(content, "png", f"{title}: {name}")]
     if not parts:
         return []
+    if count > _FEW_PICTURES:
+        parts = _folded(f"{count} pictures", parts)
     return ["<section>", f"<h2>{title}</h2>", f"<p>{note}</p>", *parts, "</section>"]
 
 

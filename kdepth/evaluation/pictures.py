@@ -13,7 +13,6 @@ import numpy as np
 
 from kdepth.data.image import write_image
 from kdepth.evaluation.scoring import Picture
-from kdepth.files import atomic_path
 
 _ERROR_RANGE = 0.5  # relative error at the ends of the colour scale
 _ERROR_MAP = "RdBu_r"
@@ -38,8 +37,9 @@ def write_picture(path: Path, pictures: Sequence[Picture], title: str) -> None:
     near, far = _depth_range(pictures)
     height, width = pictures[0].truth.shape
     row_inches = 4 * height / width + 0.3
-    figure = Figure(figsize=(16, len(pictures) * row_inches + 1.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    size = (16, len(pictures) * row_inches + 1.2)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     # The colour bars get a row of their own: taken from the maps' axes they would shift them.
     grid = figure.add_gridspec(
         len(pictures) + 1, 4, height_ratios=[row_inches] * len(pictures) + [0.12]
@@ -76,8 +76,8 @@ def write_picture(path: Path, pictures: Sequence[Picture], title: str) -> None:
     bar.set_label("prediction / truth - 1", fontsize=8)
     bar.ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f} %" if value else "0 %")
     figure.suptitle(title, fontsize=10)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    canvas.draw()  # `savefig` would draw, and resample every image, twice
+    write_image(path, np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def write_error_map(path: Path, picture: Picture) -> None:

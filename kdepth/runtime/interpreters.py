@@ -68,6 +68,49 @@ def open_network(
     return network
 
 
+def litert_interpreter(litert: Any, path: Path, threads: int | None, xnnpack: bool = True) -> Any:
+    """LiteRT's interpreter of a file, its tensors allocated; arguments as of `open_network`.
+
+    Args:
+        litert: the module `ai_edge_litert.interpreter`.
+        path: the file.
+        threads: of the interpreter.
+        xnnpack: with False, operators run in TFLite's own kernels.
+    """
+    kernels = litert.OpResolverType
+    interpreter = litert.Interpreter(
+        str(path),
+        num_threads=threads,
+        experimental_op_resolver_type=kernels.AUTO
+        if xnnpack
+        else kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def onnx_session(
+    onnxruntime: Any, path: Path, threads: int | None, profile_prefix: str = ""
+) -> Any:
+    """ONNX Runtime's session of a file.
+
+    Args:
+        onnxruntime: the module.
+        path: the file.
+        threads: of the session; its own choice with None.
+        profile_prefix: where a profile is written, if any.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; its warnings tell a user nothing
+    options.intra_op_num_threads = threads or 0
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    return onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
 def as_input(images: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
     """Images in [0, 1] as an input tensor holds them.
 
@@ -99,15 +142,7 @@ def from_output(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
 def _litert_network(
     litert: Any, path: Path, facts: ModelFacts, threads: int | None, xnnpack: bool
 ) -> Any:
-    kernels = litert.OpResolverType
-    interpreter = litert.Interpreter(
-        str(path),
-        num_threads=threads,
-        experimental_op_resolver_type=kernels.AUTO
-        if xnnpack
-        else kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
+    interpreter = litert_interpreter(litert, path, threads, xnnpack)
     run = interpreter.get_signature_runner(SIGNATURE)
     given, found = run.get_input_details()[INPUT_NAME], run.get_output_details()
 
@@ -123,12 +158,7 @@ def _litert_network(
 def _onnx_network(
     onnxruntime: Any, path: Path, facts: ModelFacts, threads: int | None, xnnpack: bool
 ) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; its warnings tell a user nothing
-    options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(onnxruntime, path, threads)
     (image,) = session.get_inputs()
     shape = tuple(image.shape[1:])
     dtype = np.uint8 if image.type == "tensor(uint8)" else np.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import html.parser
 import re
 import shutil
@@ -120,6 +121,36 @@ def test_the_report_has_everything_and_needs_nothing(runs):
         "data:image/png",
         "data:image/svg+xml",
     ]
+
+
+def test_many_sequences_are_folded_and_their_protocol_is_stated_once(runs):
+    protocol = describe("odometry_scale")
+    many = {"protocol": "odometry_scale", "protocol_description": protocol, "images": 5}
+    rows = [
+        {**row("garg", run="garg"), **many, "split": f"<{i}>", "abs_rel": "", "rmse": "", "ate": i}
+        for i in range(14)
+    ]
+    append(runs / "results.csv", rows)
+    for i in range(12):
+        shutil.copy(runs / "garg/images/evaluation.png", runs / f"garg/evaluation/odometry/{i}.png")
+    text = build(runs, "--published=none").read_text()
+    elements = Elements(text)
+    assert elements.seen.count("details") == elements.seen.count("summary") == 2
+    assert ">14 splits or sequences<" in text and ">13 pictures<" in text
+    assert text.count(html.escape(protocol)) == 1
+    assert all(text.count(f"kitti_raw, &lt;{i}&gt;</h3>") == 1 for i in range(14))
+
+
+def test_the_same_evaluation_made_again_is_shown_once(runs):
+    again = [row("garg", run="garg", paper="garg", date="2026-01-01T00:00:00+00:00")]
+    append(runs / "results.csv", again)
+    assert build(runs).read_text().count(">garg</td>") == 3  # system and paper; odometry
+    append(runs / "results.csv", [row("garg", run="garg", paper="garg", abs_rel=0.21)])
+    assert build(runs).read_text().count(">garg</td>") == 5
+
+
+def test_who_left_no_error_by_distance_is_said(runs):
+    assert "Nothing was left by &lt;script&gt;" in build(runs).read_text()
 
 
 def test_foreign_text_stays_text(runs):

@@ -105,7 +105,8 @@ def _published(names: tuple[tuple[str, str], ...]) -> list[str]:
                 for name in (*ALL_METRICS, *ODOMETRY_METRICS)
                 if name in row and row[name] not in ("", None) and row[name] == row[name]
             ]
-            lines.append(f"  {system}, {protocol}, {row['split']}: {', '.join(figures)}")
+            scores = f"{', '.join(figures)} ({row['source']})"
+            lines.append(f"  {system}, {protocol}, {row['split']}: {scores}")
     return lines
 
 

@@ -26,7 +26,10 @@ from kdepth.exporters import DEFAULT_PRECISIONS, FORMATS, PICTURES, PRECISIONS, 
 from kdepth.runtime import PARTS
 
 # Facts of a run that its exported files carry along, where the run has them.
-RUN_FACTS = ("dataset", "split", "seed", "options", "protocol", "state", "finished", "versions")
+RUN_FACTS = (
+    *("dataset", "split", "seed", "options", "protocol", "state", "finished", "versions"),
+    *("release", "licence", "trained_on"),  # of converted weights
+)
 # What they carry of the run's row in the results table.
 SCORE_FACTS = (
     *("date", "protocol", "protocol_description", "dataset", "split", "images"),

@@ -138,7 +138,7 @@ def quantised(tmp_path):
             row("other", 0.205, paper="garg"),
             exported("a.tflite", "float32", 0.2, 4 * 2**20, date="2026-01-02"),
             exported("a.tflite", "float32", 0.1, 4 * 2**20, date="2026-01-01"),
-            row("a", 0.19, paper="garg", run="a", weights_sha256="w1", **size),
+            row("a", 0.19, paper="garg", run="a", sha256="run", weights_sha256="w1", **size),
             exported("b_float16.tflite", "float16", 0.42, 2**19, weights="w2"),
             row("b", 0.4, paper="garg", run="b", weights_sha256="w2", **size),
             exported("c_int8.tflite", "int8", 0.5, 2**19, weights="w3"),
@@ -167,6 +167,7 @@ def test_quantised_files_stand_beside_float32_with_what_they_lost(quantised, tmp
         "file,sha256,precision,threads,xnnpack,median_ms,p90_ms,peak_mib,bytes,machine\n"
         "x,digest of a_int8.tflite,int8,2,on,5.25,6,40,9,a board\n"
         "x,digest of a.tflite,float32,2,on,12.34,13,80,9,a board\n"
+        "x,run,float32,2,,30,31,500,9,a board\n"
         "x,of something else,float32,2,on,1,2,3,4,another board\n"
     )
     assert call(quantised) == 0
@@ -184,6 +185,7 @@ def test_quantised_files_stand_beside_float32_with_what_they_lost(quantised, tmp
     assert by_name["a.tflite"]["lost"] == "+0.0 %" and by_name["a.tflite"]["ms"] == "12.3 (2)"
     assert by_name["b_float16.tflite"]["lost"] == "+5.0 %"  # against the run
     assert by_name["b_float16.tflite"]["ms"] == "" == by_name["c_int8.tflite"]["lost"]
+    assert by_name["a"]["ms"] == "30.0 (2)"  # the Keras model
     assert by_name["a"]["lost"] == by_name["other"]["MiB"] == ""
     assert "abs_rel lies above that of the float32 file" in out
     assert "kdepth benchmark" in out and "on a board." in out and "another board" not in out

@@ -17,7 +17,7 @@ from kdepth.evaluation import artefacts
 from kdepth.evaluation.predictions import FilePredictions
 from kdepth.evaluation.scoring import Predictor, Sample
 from kdepth.prediction import Prediction, Rig
-from kdepth.runtime import DepthModel, ModelFacts
+from kdepth.runtime import DepthModel, ModelFacts, sha256
 
 # Size at which predictions from files see images: they do not look at them.
 _ANY_SIZE = (8, 8)
@@ -161,12 +161,15 @@ def run_row(folder: Path, info: dict[str, Any], asked: dict[str, Any]) -> dict[s
     """
     from kdepth.training.runs import Run
 
-    flags = Run(folder).flags
+    run = Run(folder)
+    flags = run.flags
     digest = hashlib.sha256(flags.read_bytes()).hexdigest()[:12] if flags.is_file() else ""
     return {
-        "run": folder.resolve().name,
+        "run": run.name,
         **training_row(info, asked),
         "flags_digest": digest,
+        # As `kdepth benchmark` names the Keras model.
+        "sha256": sha256(run.weights) if run.weights.is_dir() else None,
     }
 
 

@@ -50,7 +50,8 @@ _WITH = (
     "flags",
     "flags_digest",
 )
-# Of an exported file; the digest of the weights, which tells what it was exported from, of a run too.
+# Of an exported file. A run has digests too: of its folder of weights, and of the weights
+# themselves, which tell what a file was exported from.
 _ARTEFACT = ("artefact", "precision", "bytes", "sha256", "weights_sha256")
 _VERSIONS = ("kdepth", "python", "numpy", "tensorflow", "keras", "backend", "stack")
 _FIGURES = (*ALL_METRICS, *_INTERVAL, *ODOMETRY_METRICS)

@@ -151,8 +151,9 @@ def _passes(table: pd.DataFrame, flags: absl_flags.FlagValues) -> pd.Series:
 
 
 def _without_repetitions(table: pd.DataFrame) -> pd.DataFrame:
-    """One row of those that differ in nothing but their date: the same evaluation, made again."""
-    return table.drop_duplicates([name for name in table.columns if name != "date"], keep="last")
+    """One row of those that differ in date or intervals alone: the same evaluation, made again."""
+    others = ("date", "abs_rel_low", "abs_rel_high")
+    return table.drop_duplicates([c for c in table.columns if c not in others], keep="last")
 
 
 def _values(column: pd.Series) -> str:

@@ -7,178 +7,38 @@ Catalogue: https://www.tensorflow.org/datasets/catalog/nyu_depth_v2; a prepared 
                                 <name>-<split>.tfrecord-00000-of-00512
 
 The files are read by kdepth itself: neither tensorflow-datasets nor TensorFlow is needed, and no
-example but the asked one is decoded. A shard's records are found by their headers when the first of
-them is loaded.
+example but the asked one is decoded (`tfds_examples.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import json
 import math
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kdepth.data import frames, splits, tf_example, tfrecord
-from kdepth.data.depth_files import scale_of, to_metres
+from kdepth.data import frames, splits
+from kdepth.data.depth_files import scale_of
 from kdepth.data.folder import natural
-from kdepth.data.image import decode_depth_png, decode_image
 from kdepth.data.intrinsics import CAMERA_OPTIONS, given_intrinsics
 from kdepth.data.kinect import COLOUR_CAMERA
 from kdepth.data.options import Option
 from kdepth.data.sample import Record
+from kdepth.data.tfds_examples import DEPTH, ENCODINGS, IMAGE, Feature, Shard, TfdsDepth, TfdsImage
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 
 INFO_FILE, FEATURES_FILE = "dataset_info.json", "features.json"
-IMAGE, DEPTH = "image", "depth"
 # Builders whose features do not tell the camera, and what it is known to be.
 CAMERAS: Mapping[str, Camera] = {"nyu_depth_v2": COLOUR_CAMERA}
-_ENCODINGS = ("none", "bytes", "zlib")
+# What values of another type or form than expected raise.
+_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _LEVELS = 4  # folders below --data_dir: itself, name, config, version
 _FORM = "<split>/<number of the example, from 0>"
-
-
-@dataclasses.dataclass(frozen=True)
-class Feature:
-    """How an example holds a picture or a map.
-
-    Attributes:
-        kind: "image" (the bytes of a PNG or JPEG file) or "tensor".
-        shape: of the array.
-        dtype: of its values.
-        encoding: of a tensor: "none" (a list of numbers), "bytes" or "zlib".
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    dtype: str
-    encoding: str = "none"
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Feature:
-        """Reads a feature of `features.json`.
-
-        Raises:
-            ValueError: if it is neither a picture nor a tensor, or has no fixed shape.
-        """
-        kind = next((kind for kind in ("image", "tensor") if kind in content), None)
-        if kind is None:
-            raise ValueError(f"{content['pythonClassName'].split('.')[-1]} is not read")
-        said = content[kind]
-        shape = tuple(int(size) for size in said["shape"]["dimensions"])
-        if min(shape) < 1 or not 2 <= len(shape) <= 3:
-            raise ValueError("only pictures and maps of one size are read")
-        return cls(kind, shape, str(np.dtype(said["dtype"])), said.get("encoding") or "none")
-
-    def array(self, found: tf_example.Values) -> np.ndarray:
-        """Decodes a tensor.
-
-        Raises:
-            ValueError: if the values do not fit.
-        """
-        if self.encoding != "none":
-            (data,) = found
-            if self.encoding == "zlib":
-                most = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-                data = zlib.decompressobj().decompress(data, most + 1)
-            found = np.frombuffer(data, np.dtype(self.dtype).newbyteorder("<"))
-        return np.asarray(found).reshape(self.shape)
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """A file of examples.
-
-    Attributes:
-        path: the file.
-        count: of its examples, as the builder's description says.
-    """
-
-    path: Path
-    count: int
-
-    def values(self, place: int, name: str) -> tf_example.Values:
-        """Returns what an example holds under a name.
-
-        Raises:
-            UserError: if the file is missing or damaged.
-        """
-        state = _state(self.path)
-        offsets = _offsets(self.path, state)
-        if len(offsets) - 1 != self.count:
-            raise UserError(
-                f"{self.path}: has {len(offsets) - 1} examples instead of {self.count}; restore it"
-            )
-        payload = _payload(self.path, offsets[place], offsets[place + 1], state)
-        try:
-            return tf_example.values(payload, name)
-        except ValueError as error:
-            raise UserError(f"{self.path}, example {place}: {error}; restore it") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class TfdsImage:
-    """A picture in a shard; an `ImageSource`."""
-
-    shard: Shard
-    place: int
-    feature: Feature
-
-    def __str__(self) -> str:
-        return f"{self.shard.path}, example {self.place}"
-
-    def load(self) -> np.ndarray:
-        """Returns [H, W, 3] uint8 RGB."""
-        found = self.shard.values(self.place, IMAGE)
-        if not (isinstance(found, list) and len(found) == 1):
-            raise UserError(f"{self}: `{IMAGE}` is no picture; restore the file")
-        return decode_image(found[0], self)
-
-
-@dataclasses.dataclass(frozen=True)
-class TfdsDepth:
-    """A depth map in a shard; a `DepthSource`.
-
-    Attributes:
-        shard: the file.
-        place: of the example in it, from 0.
-        feature: how it is held.
-        scale: values in a metre, for whole numbers; floats are metres.
-    """
-
-    shard: Shard
-    place: int
-    feature: Feature
-    scale: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.shard.path}, example {self.place}"
-
-    @property
-    def path(self) -> Path:
-        """The shard."""
-        return self.shard.path
-
-    def load(self) -> np.ndarray:
-        """Returns [H, W] float32, metres, 0 = not measured."""
-        found = self.shard.values(self.place, DEPTH)
-        try:
-            if self.feature.kind == "image":
-                (data,) = found
-                return decode_depth_png(data, self, scale_of(self, self.scale))
-            values = self.feature.array(found).reshape(self.feature.shape[:2])
-            return to_metres(values, self, self.scale)
-        except UserError:
-            raise
-        except (ValueError, TypeError, zlib.error) as error:
-            raise UserError(f"{self}: `{DEPTH}` is damaged ({error}); restore the file") from None
 
 
 class Tfds:
@@ -238,8 +98,8 @@ class Tfds:
                     f"{self.root}: is prepared as {said['fileFormat']}, and only tfrecord is read; "
                     "`tfds convert_format` converts it"
                 )
-            self._shards = {split["name"]: self._shards_of(split) for split in said["splits"]}
-        except (KeyError, TypeError, ValueError) as error:
+            self._shards = {str(split["name"]): self._shards_of(split) for split in said["splits"]}
+        except _MALFORMED as error:
             raise _strange(info, error) from None
 
     def splits(self) -> list[str]:
@@ -315,8 +175,8 @@ class Tfds:
     def _feature(self, name: str) -> Feature:
         path = self.root / FEATURES_FILE
         try:
-            features = _read_json(path)["featuresDict"]["features"]
-        except (KeyError, TypeError, ValueError) as error:
+            features = dict(_read_json(path)["featuresDict"]["features"])
+        except _MALFORMED as error:
             raise _strange(path, error) from None
         if name not in features:
             raise UserError(
@@ -324,12 +184,12 @@ class Tfds:
             )
         try:
             feature = Feature.from_json(features[name])
-        except (KeyError, TypeError, ValueError) as error:
+        except _MALFORMED as error:
             raise UserError(f"{path}: `{name}` of builder {self._builder}: {error}") from None
         good = feature.kind == "image" and feature.dtype == "uint8"
         if name == DEPTH:
             flat = len(feature.shape) == 2 or feature.shape[2] == 1
-            numbers = np.dtype(feature.dtype).kind in "fui" and feature.encoding in _ENCODINGS
+            numbers = np.dtype(feature.dtype).kind in "fui" and feature.encoding in ENCODINGS
             good = flat and (feature.dtype == "uint16" if feature.kind == "image" else numbers)
         if not good:
             raise UserError(
@@ -352,26 +212,6 @@ class Tfds:
             )
         # Nothing that was asked for depends on it, and what did would come out as NaN.
         return Camera(math.nan, math.nan, math.nan, math.nan, width, height)
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written anew; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-@functools.lru_cache(maxsize=4096)
-def _offsets(path: Path, state: tuple[int, int] | None) -> tuple[int, ...]:
-    return tfrecord.offsets(path)
-
-
-# A picture and its depth lie in one record, and are loaded one after the other by a few threads.
-@functools.lru_cache(maxsize=8)
-def _payload(path: Path, start: int, end: int, state: tuple[int, int] | None) -> bytes:
-    return tfrecord.read_payload(path, start, end)
 
 
 def _find(root: Path, builder: str | None) -> Path:

@@ -105,8 +105,9 @@ def write_builder(
                     example = tf.train.Example(features=tf.train.Features(feature=values))
                     writer.write(example.SerializeToString())
                     seed += 1
+    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     splits = [
-        {"name": split, "shardLengths": [str(count) for count in shards], "numBytes": "1"}
+        {"name": split, "shardLengths": list(map(str, shards)), "filepathTemplate": template}
         for split, shards in counts.items()
     ]
     features = {"image": image(3), "depth": depth_feature(form)}
@@ -268,7 +269,14 @@ def test_own_lists_and_what_is_missing(tmp_path):
         ("dataset_info.json", {"splits": [{"shardLengths": ["1"]}]}, "not as tensorflow-datasets"),
         ("dataset_info.json", {"splits": [{"name": "x", "shardLengths": ["y"]}]}, "not as"),
         ("features.json", {"featuresDict": {"features": {"image": image(3)}}}, "has no `depth`"),
+        ("dataset_info.json", {"splits": ["x"]}, "not as tensorflow-datasets"),
+        (
+            "dataset_info.json",
+            {"splits": [{"name": "x", "shardLengths": ["1"], "filepathTemplate": "{}-{0}"}]},
+            "not as tensorflow-datasets",
+        ),
         ("features.json", {"featuresDict": []}, "not as tensorflow-datasets"),
+        ("features.json", {"featuresDict": {"features": [1]}}, "not as tensorflow-datasets"),
     ],
 )
 def test_descriptions_that_do_not_do(tmp_path, file, values, words):
@@ -288,6 +296,7 @@ def test_descriptions_that_do_not_do(tmp_path, file, values, words):
         ("depth", image(3), "not read: image"),
         ("depth", {**image(1), "image": {"shape": {"dimensions": ["-1", "4"]}}}, "of one size"),
         ("depth", tensor("float99"), "depth"),
+        ("depth", {"pythonClassName": 3}, "depth"),
     ],
 )
 def test_features_that_are_not_read(tmp_path, name, feature, words):

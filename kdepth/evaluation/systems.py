@@ -117,7 +117,7 @@ def from_run(
         UserError: if there is no such run, or the baseline is not positive.
     """
     import kdepth
-    from kdepth.exporters import weights_digest
+    from kdepth.exporters.describe import weights_digest
 
     trained = kdepth.load_run(folder, **asked)
     marks = [f"{'+' if value else '-'}{option}" for option, value in asked.items()]

@@ -64,8 +64,9 @@ def test_a_float32_file_scores_like_its_run(name, tiny_video, tmp_path, monkeypa
     run.write_info({"paper": model.paper, "data_dir": str(tiny_video), **facts})
     model.save_parts(run.weights)
     formats = FORMATS.get(name, ["tflite"])
-    exported = export_model(model, tmp_path / "exports" / name, formats, facts=facts)
-    exported = [artefact for artefact in exported if artefact.precision == "float32"]
+    exported = export_model(
+        model, tmp_path / "exports" / name, formats, precisions=["float32"], facts=facts
+    )
     assert len(exported) == len(formats)
 
     evaluate(f"--run={run.folder}", tiny_video)

@@ -86,7 +86,7 @@ def test_it_predicts_and_exports(converted, tmp_run, capsys):
     write_image(tmp_run / "street.png", picture)
     assert call("predict", f"--run={converted}", "--input=street.png", "--out=predicted") == 0
     assert list((tmp_run / "predicted").iterdir())
-    assert call("export", f"--run={converted}", "--formats=tflite", "--nofloat16", "--out=e") == 0
+    assert call("export", f"--run={converted}", "--formats=tflite", "--precisions=float32", "--out=e") == 0
     described = [json.loads(path.read_text()) for path in (tmp_run / "e").glob("*.json")]
     assert any("non-commercial" in json.dumps(one) for one in described)
 

@@ -27,7 +27,7 @@ RATE = 1e-3
 # Columns of the network's input, options, epochs of the stages, and whose error: of depth, or, for
 # papers that learn from video, which take longer to see depth, of the rebuilt views (a term's name).
 SETTINGS = {
-    "eigen": (208, {"width": 0.1, "row_share": 1.0, "layer_rates": False}, (8, 4), "depth"),
+    "eigen": (208, {"width": 0.1, "row_share": 1.0, "layer_rates": False}, (6, 12), "depth"),
     "garg": (208, {"width": 0.1}, (8, 1, 1, 1), "depth"),
     "monodepth": (
         192,

@@ -128,11 +128,9 @@ def _network(name: str, out: Path, arguments: argparse.Namespace) -> list[dict[s
         }
         if arguments.evaluate and arguments.runs:
             score = _abs_rel(path, info)
-            floats = score if floats is None else floats
-            row["abs_rel"], row["loss_percent"] = (
-                f"{score:.4f}",
-                f"{100 * (score / floats - 1):.2f}",
-            )
+            floats = score if file.precision == "float32" and floats is None else floats
+            row["abs_rel"] = f"{score:.4f}"
+            row["loss_percent"] = "" if floats is None else f"{100 * (score / floats - 1):.2f}"
         rows.append(row)
         print("  ".join(f"{key}={row[key]}" for key in COLUMNS if row.get(key)), flush=True)
     return rows
@@ -197,7 +195,7 @@ def _abs_rel(path: Path, info: dict[str, Any]) -> float:
 
 
 def _size(path: Path) -> int:
-    from kdepth.exporters.publish import size_of
+    from kdepth.runtime import size_of
 
     return size_of(path)
 

@@ -62,7 +62,7 @@ def rig_of(flags: absl_flags.FlagValues, facts: ModelFacts) -> Rig | None:
     """
     if flags.baseline is None:
         return facts.rig
-    if flags.baseline <= 0:
+    if not 0 < flags.baseline < float("inf"):
         raise UserError(f"--baseline={flags.baseline} must be a positive number of metres")
     return Rig(flags.baseline, facts.rig.focal if facts.rig else float("nan"))
 
@@ -82,6 +82,8 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
     if len(asked) > 1:
         raise UserError(f"give only one of {_CHOICE}")
     is_disparity = facts.output_name == "disparity"
+    if facts.output_name == "depth" and facts.kind == "metric" and facts.rig is not None:
+        _warn_of_field_of_view(facts.rig)
     if not is_disparity and (flags.baseline is not None or (asked and not wants_points)):
         logging.warning("%s predicts %s depth, which no camera changes", facts.paper, facts.kind)
     if not is_disparity and not wants_points:
@@ -98,11 +100,7 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
                 "--assume_training_camera: this model does not know the camera it was trained"
                 " with; use --fx"
             )
-        logging.warning(
-            "metres hold if the pictures have the training camera's field of view (fx = %.3f of"
-            " the width)",
-            facts.rig.focal,
-        )
+        _warn_of_field_of_view(facts.rig)
         return training_camera(facts.rig.focal)
     if wants_points:
         raise UserError(f"--outputs=ply: points need the camera; give one of {_CHOICE}")
@@ -114,6 +112,14 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
         " --assume_training_camera guesses them"
     )
     return _no_camera
+
+
+def _warn_of_field_of_view(rig: Rig) -> None:
+    logging.warning(
+        "metres hold if the pictures have the training camera's field of view (fx = %.3f of the"
+        " width)",
+        rig.focal,
+    )
 
 
 def _no_camera(file: Path, width: int, height: int) -> None:

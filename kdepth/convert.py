@@ -55,6 +55,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 def main(flags: absl_flags.FlagValues) -> int:
     """Converts and reports; returns the exit status."""
     from kdepth import releases
+    from kdepth.training.runs import Run
 
     if flags.list:
         print(_list())
@@ -69,7 +70,8 @@ def main(flags: absl_flags.FlagValues) -> int:
     print(f"{release.title}\nlicence of these weights: {release.licence}", flush=True)
     report = releases.convert(flags.source, flags.checkpoint, out, flags.trained_on, **options)
     print("\n".join(report.lines()))
-    print(f"wrote {out}")
+    choices = ", ".join(release.trained_on)
+    print(f"wrote {out}, as trained on {Run(out).info['trained_on']} (--trained_on: {choices})")
     for line in _published(release.published):
         print(line)
     return 0

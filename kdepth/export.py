@@ -23,11 +23,14 @@ from absl import logging
 
 from kdepth.errors import UserError
 from kdepth.exporters import DEFAULT_PRECISIONS, FORMATS, PICTURES, PRECISIONS, Artefact
+from kdepth.exporters.graph import INPUTS, LAYOUTS, OUTPUTS
+from kdepth.exporters.plan import Choices
 from kdepth.runtime import PARTS
 
 # Facts of a run that its exported files carry along, where the run has them.
 RUN_FACTS = (
-    *("dataset", "split", "seed", "options", "protocol", "state", "finished", "versions"),
+    *("dataset", "split", "seed", "options", "ablation", "control", "batch_size", "epochs"),
+    *("protocol", "state", "finished", "versions"),
     *("release", "licence", "trained_on"),  # of converted weights
 )
 # What they carry of the run's row in the results table.
@@ -67,14 +70,14 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_enum(
             "input",
             "float",
-            ["float", "uint8"],
+            list(INPUTS),
             "RGB in [0, 1], or raw 8-bit RGB.",
             flag_values=flags,
         )
         absl_flags.DEFINE_enum(
             "output",
             "native",
-            ["native", "depth"],
+            list(OUTPUTS),
             "What the paper predicts, or depth: metres of a stereo paper for pictures with the"
             " training camera's field of view, depth up to a factor of papers that learn from video.",
             flag_values=flags,
@@ -82,11 +85,11 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         absl_flags.DEFINE_enum(
             "layout",
             "nhwc",
-            ["nhwc", "nchw"],
+            list(LAYOUTS),
             "Of images and maps of ONNX files.",
             flag_values=flags,
         )
-        absl_flags.DEFINE_integer("opset", 17, "Of ONNX files.", flag_values=flags)
+        absl_flags.DEFINE_integer("opset", Choices.opset, "Of ONNX files.", flag_values=flags)
         absl_flags.DEFINE_integer(
             "height",
             None,
@@ -127,7 +130,6 @@ def main(flags: absl_flags.FlagValues) -> int:
         raise UserError(
             "--run is required: the folder of a training run, for example --run=runs/garg"
         )
-    from kdepth.exporters.plan import Choices
 
     choices = Choices(
         tuple(flags.formats), tuple(flags.precisions), flags.input, flags.layout, flags.opset
@@ -160,7 +162,9 @@ def main(flags: absl_flags.FlagValues) -> int:
         )
         calibration_source = f"{info['dataset']} {info['split']}, seed {flags.calibration_seed}"
     out = Path(flags.out) if flags.out else Path("exports") / run.name
-    facts = {"run": str(flags.run), **{key: info[key] for key in RUN_FACTS if key in info}}
+    facts = {"run": run.name, **{key: info[key] for key in RUN_FACTS if key in info}}
+    # What the run reached, it reached at its own size.
+    own_size = flags.height is None and flags.image_width is None
     try:
         artefacts = kdepth.export_model(
             model,
@@ -177,7 +181,7 @@ def main(flags: absl_flags.FlagValues) -> int:
             pictures_source=source,
             calibration_source=calibration_source,
             facts=facts,
-            score=score_of(Path(flags.run)) if flags.part == "depth" else None,
+            score=score_of(Path(flags.run)) if flags.part == "depth" and own_size else None,
         )
     except ParityError as error:
         print(f"kdepth export: {error}", file=sys.stderr)

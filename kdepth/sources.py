@@ -236,6 +236,8 @@ def open_source(
     if rate is not None and not rate > 0:
         raise UserError(f"--fps={rate:g} must be a positive number")
     if is_device:
+        if step != 1 or rate is not None:
+            raise UserError(f"--step and --fps are not for --input={DEVICE_PREFIX}<number>")
         pairs = dict(option.partition("=")[::2] for option in options)
         if not all(name and value for name, value in pairs.items()):
             raise UserError(f"--device_option={','.join(options)}: must be name=value")
@@ -259,7 +261,7 @@ class _Newest:
         self._items = items
         self._changed = threading.Condition()
         self._waiting: list[Any] = []  # the newest item, until it is taken
-        self._error: UserError | None = None
+        self._error: Exception | None = None
         self._stopped = False  # nobody wants more
         self._ended = False  # there is no more
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -292,7 +294,7 @@ class _Newest:
                 with self._changed:
                     self._waiting[:] = [item]
                     self._changed.notify()
-        except UserError as error:
+        except Exception as error:  # raised again where the items are taken
             self._error = error
         finally:
             with self._changed:

@@ -542,9 +542,12 @@ def _describe(
     run.folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.flags) as path:
         path.write_text(_compared(flags))
-    started = run.info["started"] if run.description.exists() else now()
-    # What is tuned from published weights is under their licence too.
-    found = licence_of(flags.init_weights) if flags.init_weights else None
+    before = run.info if run.description.exists() else {}
+    started = before["started"] if before else now()
+    # What is tuned from published weights is under their licence too, also when they are gone.
+    found = before.get("licence")
+    if not found and flags.init_weights:
+        found = licence_of(flags.init_weights)
     licence = {"licence": found} if found else {}
     run.write_info(
         {

@@ -246,7 +246,10 @@ def test_what_is_no_model_though_its_description_says_so(own_copy, name):
     assert str(path) in one_line(error)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', '{"files": {}}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"files": 3}', '{"files": {}}', '{"format": 1, "files": ["tiny.onnx"]}', "\x00"],
+)
 def test_a_damaged_description(own_copy, text):
     (own_copy / "tiny.json").write_text(text)
     with pytest.raises(UserError, match="is not a description of a kdepth model") as error:
@@ -261,6 +264,7 @@ def test_a_damaged_description(own_copy, text):
         ({"files": {}}, "does not describe tiny.onnx"),
         ({"rig": {"baseline": "wide"}}, "is not a description"),
         ({"height": None}, "is not a description"),
+        ({"resize": "magic"}, "unknown way to resize: 'magic'"),
         ({"output_name": "normals"}, "unknown meaning: 'normals'"),
         ({"height": 73}, r"takes \[72, 96, 3\].* but its description says \[73, 96, 3\]"),
         ({"output_name": "depth"}, r"gives \['disparity'\].* 'depth'"),

@@ -8,7 +8,6 @@ file with channels first gets them first, because that is what a device does, an
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdepth.errors import UserError
-from kdepth.runtime.interpreters import INPUT_NAME, SIGNATURE, litert_interpreter, onnx_session
+from kdepth.runtime.interpreters import (
+    INPUT_NAME,
+    LIBRARIES,
+    SIGNATURE,
+    litert_interpreter,
+    onnx_session,
+)
 
-# Format -> the module that runs it, and the extra of `pip install kdepth[...]` that brings it.
-_TRAINING = "addons" if sys.version_info < (3, 12) else "keras3"
-_LIBRARIES = {
-    "tflite": ("ai_edge_litert.interpreter", "runtime"),
-    "onnx": ("onnxruntime", "runtime-onnx"),
-    "savedmodel": ("tensorflow", _TRAINING),
-    "keras": ("tensorflow", _TRAINING),
-}
+_LIBRARIES = {**LIBRARIES, "keras": LIBRARIES["savedmodel"]}
 
 
 class Opened(NamedTuple):

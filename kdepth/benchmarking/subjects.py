@@ -97,24 +97,17 @@ def of_file(path: Path) -> Subject:
     """
     description = runtime.read_description(path)
     beside = runtime.description_path(path)
-    facts = runtime.ModelFacts.from_dict(description, beside)
-    entry, digest = description["files"][path.name], runtime.sha256(path)
-    # A description that the file itself carries cannot hold its digest.
-    if entry.get("sha256") not in (None, digest):
-        raise UserError(
-            f"{path} is not the file that {beside.name} describes (sha256 differs): copy both again"
-            " or export again"
-        )
+    facts = runtime.ModelFacts.from_dict(description, beside if beside.exists() else path)
+    entry, digest = description["files"][path.name], runtime.checked_sha256(path, description)
     if entry.get("format") not in FORMATS or not entry.get("precision"):
         raise UserError(f"{beside} does not say what {path.name} is: export again")
-    files = path.rglob("*") if path.is_dir() else [path]
     return Subject(
         path=path,
         format=entry["format"],
         precision=str(entry["precision"]),
         part=facts.part,
         paper=facts.paper,
-        bytes=sum(file.stat().st_size for file in files if file.is_file()),
+        bytes=runtime.size_of(path),
         sha256=digest,
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -36,7 +37,8 @@ INFO_FILE, FEATURES_FILE = "dataset_info.json", "features.json"
 # Builders whose features do not tell the camera, and what it is known to be.
 CAMERAS: Mapping[str, Camera] = {"nyu_depth_v2": COLOUR_CAMERA}
 # What values of another type or form than expected raise.
-_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+_MOST_EXAMPLES = 10**8  # of a shard
 _LEVELS = 4  # folders below --data_dir: itself, name, config, version
 _FORM = "<split>/<number of the example, from 0>"
 
@@ -156,18 +158,22 @@ class Tfds:
 
     def _shards_of(self, split: Mapping[str, Any]) -> list[Shard]:
         counts = [int(count) for count in split.get("shardLengths", [])]
+        if any(not 0 <= count <= _MOST_EXAMPLES for count in counts):
+            raise ValueError("a shard has an impossible number of examples")
         template = split.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
         found = []
         for number, count in enumerate(counts):
             index, total = f"{number:05d}", f"{len(counts):05d}"
-            file = template.format(
-                DATASET=self._builder,
-                SPLIT=split["name"],
-                FILEFORMAT="tfrecord",
-                SHARD_INDEX=index,
-                NUM_SHARDS=total,
-                SHARD_X_OF_Y=f"{index}-of-{total}",
-            )
+            words = {
+                "DATASET": self._builder,
+                "SPLIT": str(split["name"]),
+                "FILEFORMAT": "tfrecord",
+                "SHARD_INDEX": index,
+                "NUM_SHARDS": total,
+                "SHARD_X_OF_Y": f"{index}-of-{total}",
+            }
+            # Not `str.format`, whose widths could ask for any amount of memory.
+            file = re.sub(r"\{(\w*)\}", lambda word, words=words: words[word[1]], str(template))
             # A description from elsewhere does not choose which files are read.
             found.append(Shard(self.root / Path(file).name, count))
         return found

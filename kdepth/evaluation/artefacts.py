@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdepth.errors import UserError
-from kdepth.exporters.publish import size_of
-from kdepth.runtime import DepthModel, sha256
+from kdepth.runtime import DepthModel, sha256, size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,7 +159,8 @@ def _reference(rows: pd.DataFrame, row: Mapping[str, Any]) -> float | None:
         & (rows["image_width"] == row["image_width"])
     ].sort_values("date", kind="stable")
     files = same[(same["precision"] == FLOAT32) & (same["artefact"] != "")]
-    runs = same[same["artefact"] == ""]
+    # Rows with other options (`garg+postprocess`) have the same weights.
+    runs = same[(same["artefact"] == "") & (same["system"] == same["run"])]
     candidates = files if len(files) else runs
     return float(candidates["abs_rel"].iloc[-1]) if len(candidates) else None
 

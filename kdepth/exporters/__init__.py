@@ -1,7 +1,7 @@
 """From a trained model to files that run elsewhere, each of them checked against the model.
 
 The depth network or the pose network is exported, never the loss or the warp. `export_model` writes
-everything into a temporary folder beside its place, runs every file there against Keras, and moves the files
+everything into a temporary folder in or beside its place, runs every file there against Keras, and moves the files
 into their place only if all agree. A new format is one module with a `write_...(network, path)`, its
 lines in `plan.py` and a reader in `kdepth.runtime.open_network`.
 """
@@ -19,8 +19,8 @@ from absl import logging
 
 from kdepth.errors import UserError
 from kdepth.exporters.plan import DEFAULT_PRECISIONS, FORMATS, PRECISIONS, Choices
-from kdepth.exporters.publish import publish, size_of
-from kdepth.runtime import sha256
+from kdepth.exporters.publish import publish
+from kdepth.runtime import SUFFIXES, description_path, sha256, size_of
 
 __all__ = ["DEFAULT_PRECISIONS", "FORMATS", "PICTURES", "PRECISIONS", "Artefact", "export_model"]
 
@@ -60,7 +60,9 @@ class Artefact:
     @property
     def full_int8(self) -> bool:
         """Whether it computes in 8 bits alone."""
-        return self.precision == "int8" and not self.float_operators
+        from kdepth.exporters.describe import is_full_int8
+
+        return is_full_int8(dataclasses.asdict(self))
 
 
 def export_model(
@@ -125,6 +127,11 @@ def export_model(
     folder = Path(folder)
     network = graph.exported_network(model, part, output)
     name = folder.resolve().name + ("" if part == "depth" else f"_{part}") if name is None else name
+    if any(description_path(folder / f"{name}{suffix}").stem != name for suffix in SUFFIXES):
+        raise UserError(
+            f"'{name}' ends as the files of a precision do, so its files would be taken for those of"
+            " another model: choose another name (--out=exports/<name>)"
+        )
     if pictures is None or len(pictures) == 0:
         pictures = verify.pattern_pictures(*model.image_size, count=PICTURES)
         pictures_source = "test patterns"
@@ -136,7 +143,9 @@ def export_model(
     described = describe.of_network(name, network.facts, model, facts or {}, score)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as staging:
+    # Within a folder that is there: it may lie on another disk than its parent.
+    place = folder if folder.is_dir() else folder.parent
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=place) as staging:
         artefacts = []
         for file in plan.files(name, network, choices, images):
             staged = Path(staging) / file.name

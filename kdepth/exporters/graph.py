@@ -49,6 +49,8 @@ def exported_network(model: Any, part: str = "depth", output: str = "native") ->
     Raises:
         UserError: if the paper has no such network, or nothing says what its disparity is in metres.
     """
+    if output not in OUTPUTS:
+        raise UserError(f"--output={output}: choose one of {', '.join(OUTPUTS)}")
     if part == "pose":
         if model.pose_frames is None:
             raise UserError(f"--part=pose: {model.paper} has no pose network, only depth")
@@ -204,10 +206,3 @@ def save_with_signature(function: Any, variables: Any, folder: str) -> None:
     module.weights = list(variables)
     module.network = function
     tf.saved_model.save(module, folder, signatures={SIGNATURE: function})
-
-
-def operator_names(function: Any) -> set[str]:
-    """Names of the operators of a concrete function and of the functions that it calls."""
-    graph = function.graph.as_graph_def()
-    nodes = list(graph.node) + [node for inner in graph.library.function for node in inner.node_def]
-    return {node.op for node in nodes}

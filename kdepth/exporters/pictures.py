@@ -34,9 +34,6 @@ def pictures_of_run(info: Mapping[str, Any], views: int = 1) -> tuple[list[np.nd
         info: the run's facts, with `dataset`, `data_dir` and `split`.
         views: 1, or 2 for stereo pairs, left and right on channels.
     """
-    if "dataset" not in info:  # converted weights
-        logging.warning("the run names no data of its own: --images= gives pictures to verify on")
-        return [], "test patterns"
     try:
         reader = _reader(info)
         candidates = [name for name in reader.splits() if "test" in name] + [info["split"]]
@@ -68,8 +65,6 @@ def calibration_of_run(
         UserError: if the data is not at hand.
     """
     try:
-        if "dataset" not in info:  # converted weights
-            raise UserError("the run names no data of its own")
         records = _records(_reader(info), info["split"], views)
         order = np.random.default_rng(seed).permutation(len(records))[:count]
         return [_load(records[i], views) for i in sorted(order)]

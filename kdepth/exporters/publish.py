@@ -48,12 +48,6 @@ def publish(staging: Path, folder: Path, description: Mapping[str, Any]) -> None
         temporary.write_text(content + "\n", encoding="utf-8")
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
 def _earlier_files(
     beside: Path, description: Mapping[str, Any]
 ) -> dict[str, dict[str, Any] | None]:
@@ -63,8 +57,12 @@ def _earlier_files(
         same = all(earlier[key] == description[key] for key in _IDENTITY)
         # Only plain names: a damaged description must not lead out of the folder.
         names = [name for name in earlier["files"] if Path(name).name == name and name != ".."]
+        # What the JSON says at its top is about the new files.
+        told = {key: earlier.get(key) for key in ("verified_on", "calibrated_on")}
         return {
-            name: earlier["files"][name] if same and (beside.parent / name).exists() else None
+            name: {**told, **earlier["files"][name]}
+            if same and (beside.parent / name).exists()
+            else None
             for name in names
         }
     except (OSError, ValueError, KeyError, TypeError):

@@ -78,7 +78,7 @@ def read_torchvision(source: str, layers: int) -> dict[str, list[np.ndarray]]:
         n for n in arrays if not n.startswith("fc.") and not n.endswith("num_batches_tracked")
     ]
     if unknown:
-        raise UserError(f"{source} has an unknown tensor '{unknown[0]}': {hint}")
+        raise UserError(f"{source} has an unknown tensor {ascii(unknown[0])[:160]}: {hint}")
     return weights
 
 

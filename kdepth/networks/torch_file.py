@@ -73,7 +73,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             " alone. Nothing of it was run; if you trust it, load it with PyTorch and save its"
             " state_dict() by itself"
         ) from None
-    except DamagedError as error:
+    except (ValueError, OverflowError) as error:  # DamagedError, and NumPy's for impossible sizes
         raise UserError(
             f"{path}: cut off, damaged or no file of PyTorch weights ({_one_line(error)}); fetch it"
             " again"
@@ -191,7 +191,10 @@ def _array(tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
         raise DamagedError("a tensor reaches beyond its storage")
     if count > numbers.size:
         raise DamagedError("a tensor has more elements than its storage")
-    strides = [step * numbers.itemsize for step in tensor.strides]
+    # The step along an axis of one does not matter, and may be any number.
+    strides = [
+        step * numbers.itemsize if n > 1 else 0 for n, step in zip(tensor.shape, tensor.strides)
+    ]
     return np.lib.stride_tricks.as_strided(
         numbers[tensor.offset :], tensor.shape, strides, writeable=False
     )

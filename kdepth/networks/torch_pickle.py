@@ -313,6 +313,7 @@ def _set_state(target: Any, state: Any) -> None:
     if isinstance(target, Attributes) and isinstance(state, dict):
         for key, value in state.items():
             _set(target, key, value)
+        state.clear()  # it belongs to one object, so that copying it again and again costs nothing
     elif isinstance(target, Tensor) and target.storage is None and isinstance(state, tuple):
         made = _tensor(*state[:4])
         target.storage, target.offset = made.storage, made.offset
@@ -323,7 +324,8 @@ def _set_state(target: Any, state: Any) -> None:
 
 def _set(target: Any, key: Any, value: Any) -> None:
     # Other keys could be nested so deep that hashing them overflows the stack.
-    if not isinstance(target, dict) or not (type(key) in (str, int) or isinstance(key, Name)):
+    is_small = type(key) is int and key.bit_length() < 64
+    if not isinstance(target, dict) or not (is_small or type(key) is str or isinstance(key, Name)):
         raise DamagedError("a dictionary's key is no text and no number")
     target[key] = value
 

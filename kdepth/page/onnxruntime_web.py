@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from kdepth.errors import UserError
@@ -128,6 +129,6 @@ def _download(folder: Path) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=60) as response, tarball.open("wb") as out:
             shutil.copyfileobj(response, out)
-    except OSError as error:  # of urllib too
+    except (OSError, HTTPException) as error:  # OSError: of urllib too
         raise UserError(f"{url} cannot be had ({error}): {_REMEDY}") from None
     return tarball

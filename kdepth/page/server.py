@@ -170,9 +170,15 @@ def _server_reason(model: DepthModel) -> str | None:
     """Why the network has to run here and not in the browser, if it has to."""
     if model.path.suffix != ".onnx":
         return "browsers run .onnx files only"
-    precision = model.description["files"][model.path.name].get("precision", "float32")
+    entry = model.description["files"][model.path.name]
+    precision = entry.get("precision", "float32")
     if precision != "float32":
         return f"browsers run float32 files only, and this is {precision}"
+    given = {"dtype": "float32", "layout": "nhwc", **(entry.get("input") or {})}
+    if (given["dtype"], given["layout"].lower()) != ("float32", "nhwc"):
+        return (
+            f"the page feeds float32 NHWC, and this file takes {given['dtype']} {given['layout']}"
+        )
     if not onnxruntime_web.is_installed():
         return "its runtime for browsers is not installed (make web, or kdepth serve --fetch)"
     return None

@@ -20,13 +20,13 @@ def write(
 ) -> Report:
     """Converts a release's file; the arguments are those of `kdepth.releases.convert`."""
     check_out(out)
-    trained_on = trained_on or next(iter(release.trained_on))
+    arrays = release.read(path)
+    trained_on = trained_on or release.said_trained_on(arrays) or next(iter(release.trained_on))
     if trained_on not in release.trained_on:
         raise UserError(
             f"{release.source} was trained on {' or '.join(release.trained_on)}; received"
             f" '{trained_on}'"
         )
-    arrays = release.read(path)
     chosen = {**release.options(arrays), **options}
     check_names(release, chosen, arrays, path)
     model = create(release.paper, **chosen)

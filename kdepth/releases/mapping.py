@@ -29,37 +29,16 @@ Arrays = Mapping[str, np.ndarray]
 # -- transforms: from a release's layout to Keras's --------------------------------------------------------------------
 
 
-def _depthwise(kernel: np.ndarray) -> np.ndarray:
-    """[C M, 1, H, W] -> [H, W, C, M] with M = 1."""
-    return kernel.transpose(2, 3, 0, 1)
-
-
-def _bgr_input(kernel: np.ndarray) -> np.ndarray:
-    """[O, 3, H, W] for BGR images -> [H, W, 3, O] for RGB ones."""
-    return kernel.transpose(2, 3, 1, 0)[:, :, ::-1]
-
-
-def _two_frames(kernel: np.ndarray) -> np.ndarray:
-    """[O, 3, H, W] for one image -> [H, W, 6, O] for two, which answers the same for equal images."""
-    single = kernel.transpose(2, 3, 1, 0)
-    return np.concatenate([single, single], axis=2) / 2.0
-
-
 def _caffe_average(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Caffe's batch norm keeps sums and what to divide them by; 0 before the first step."""
     return total / count if count.any() else np.zeros_like(total)
 
 
-# PyTorch and Caffe keep kernels as [out, in, H, W] (of a transposed convolution [in, out, H, W]),
-# TensorFlow 1 as Keras does: [H, W, in, out] and, transposed, [H, W, out, in].
+# PyTorch and Caffe keep kernels as [out, in, H, W]; TensorFlow 1 as Keras does: [H, W, in, out] and,
+# of transposed convolutions, [H, W, out, in].
 TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
     "same": lambda array: array,
     "conv_oihw": lambda kernel: kernel.transpose(2, 3, 1, 0),
-    "conv_transpose": lambda kernel: kernel.transpose(2, 3, 1, 0),
-    "depthwise": _depthwise,
-    "dense": lambda kernel: kernel.transpose(1, 0),
-    "bgr_input": _bgr_input,
-    "two_frames": _two_frames,
     "caffe_average": _caffe_average,
 }
 
@@ -172,6 +151,7 @@ class Release:
         rows: from those options to the table.
         ignored: what is left out.
         fresh: what stays as it is initialised.
+        said_trained_on: what the file itself says of that, None where it does not.
     """
 
     source: str
@@ -186,6 +166,7 @@ class Release:
     rows: Callable[[Mapping[str, Any]], Sequence[Row]]
     ignored: tuple[Ignored, ...] = ()
     fresh: tuple[Fresh, ...] = ()
+    said_trained_on: Callable[[Arrays], str | None] = lambda arrays: None
 
 
 # -- the engine --------------------------------------------------------------------------------------------------------
@@ -308,7 +289,7 @@ def check_names(
             unknown.append(name)
     if unknown:
         raise UserError(
-            f"{where} has an unknown tensor '{unknown[0]}'{_more(unknown)}: is it another release's"
+            f"{where} has an unknown tensor {ascii(unknown[0])[:160]}{_more(unknown)}: is it another release's"
             " file? python -m kdepth.convert --list names the sources"
         )
     return dict(ignored)

@@ -96,11 +96,12 @@ def _options(arrays: Arrays, encoder: str) -> dict[str, Any]:
 
 def _release(encoder: str, title: str, suffix: str, *published: tuple[str, str]) -> Release:
     models = ("kitti", "eigen", "cityscapes", "city2kitti", "city2eigen")
+    stereo = ("kitti_stereo",) if encoder == "vgg" else ()
     return Release(
         source=f"monodepth_{encoder}",
         paper="monodepth",
         title=f"Godard 2017, monodepth, {title} encoder",
-        files=", ".join(f"model_{name}{suffix}" for name in models),
+        files=", ".join(f"model_{name}{suffix}" for name in (*models, *stereo)),
         licence="UCLB ACP-A Licence (UCL Business, Niantic): for non-commercial use only",
         trained_on=RIGS,
         published=published,

@@ -42,7 +42,7 @@ def _read(path: Path) -> Arrays:
 def _options(arrays: Arrays) -> dict[str, Any]:
     size = dict(SIZE)
     for ours, theirs in (("height", "encoder/height"), ("image_width", "encoder/width")):
-        if theirs in arrays and arrays[theirs].shape == ():
+        if theirs in arrays and arrays[theirs].shape == () and arrays[theirs].dtype.kind in "iu":
             size[ours] = int(arrays[theirs])
     encoder = encoder_of(arrays, "encoder/encoder.")
     return {**size, "variant": "release", "encoder": encoder}

@@ -54,6 +54,8 @@ LIGHTNING = (
     Ignored("pytorch-lightning_version", "Lightning's version"),
     Ignored("hparams_name", "settings of its training"),
     Ignored("hyper_parameters.*", "settings of its training"),
+    Ignored("datamodule_hparams_name", "settings of its training"),
+    Ignored("datamodule_hyper_parameters.*", "settings of its training"),
     Ignored("callbacks.*", "state of its training"),
     Ignored("loops.*", "state of its training"),
     Ignored("lr_schedulers.*", "state of its training"),
@@ -95,5 +97,8 @@ RELEASES = {
         options=_options,
         rows=rows,
         ignored=(*IGNORED, *LIGHTNING),
+        said_trained_on=lambda arrays: next(
+            (n for n in SIZES if n == str(arrays.get(DATASET))), None
+        ),
     )
 }

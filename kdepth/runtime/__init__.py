@@ -18,9 +18,11 @@ from kdepth.runtime.files import (
     DESCRIPTION_FORMAT,
     SAVEDMODEL_SUFFIX,
     SUFFIXES,
+    checked_sha256,
     description_path,
     read_description,
     sha256,
+    size_of,
 )
 from kdepth.runtime.images import predict_image, prepare_image
 from kdepth.runtime.interpreters import INPUT_NAME, SIGNATURE, Network, open_network
@@ -40,6 +42,7 @@ __all__ = [
     "ModelFacts",
     "Network",
     "PoseModel",
+    "checked_sha256",
     "description_path",
     "open_network",
     "predict_image",
@@ -47,4 +50,5 @@ __all__ = [
     "read_description",
     "read_metadata",
     "sha256",
+    "size_of",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdepth.data.image import RESIZE_METHODS
 from kdepth.errors import UserError
 from kdepth.prediction import KINDS, QUANTITIES, Rig
 
@@ -90,6 +91,8 @@ class ModelFacts:
             raise UserError(
                 f"{source} is not a description of a kdepth model ({error!r})"
             ) from None
+        if facts.resize not in RESIZE_METHODS:
+            raise UserError(f"{source} names an unknown way to resize: '{facts.resize}'")
         outputs = ("pose",) if facts.part == "pose" else QUANTITIES
         if (
             facts.output_name not in outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,11 @@ def read_description(path: Path) -> dict[str, Any]:
         return _description_inside(path, beside)
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
-        described, version = path.name in description["files"], description["format"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        entry, version = description["files"].get(path.name), description["format"]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{beside} is not a description of a kdepth model ({error!r})") from None
     _check_format(beside, version)
-    if not described:
+    if not isinstance(entry, dict):
         raise UserError(f"{beside} does not describe {path.name}: export again")
     return description
 
@@ -96,3 +97,28 @@ def sha256(path: Path) -> str:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def checked_sha256(path: Path, description: Mapping[str, Any]) -> str:
+    """Digest of an exported file; the one that the JSON beside it names, where there is one.
+
+    Args:
+        path: the file or folder.
+        description: from `read_description`.
+
+    Raises:
+        UserError: if the JSON names another one.
+    """
+    beside, digest = description_path(path), sha256(path)
+    if beside.exists() and digest != description["files"][path.name].get("sha256"):
+        raise UserError(
+            f"{path} is not the file that {beside.name} describes"
+            " (sha256 differs): it is truncated or was changed; copy both again or export again"
+        )
+    return digest
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -30,6 +30,11 @@ def prepare_image(facts: ModelFacts, image: np.ndarray) -> np.ndarray:
         raise UserError(f"`image` must be RGB [H, W, 3]; received shape {list(image.shape)}")
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise UserError(f"`image` must be uint8, or float in [0, 1]; received {image.dtype}")
+    if image.dtype != np.uint8 and image.max() > 2.0:  # not what resizing overshoots by
+        raise UserError(
+            f"`image` of floats must lie in [0, 1]; received values up to {image.max():g}:"
+            " divide by 255, or give uint8"
+        )
     resized = resize_image(image, facts.height, facts.image_width, facts.resize)
     # Bicubic resizing overshoots where floats go in; bytes it clips by itself.
     return np.clip(resized, 0.0, 1.0)[None].astype(np.float32)

@@ -18,6 +18,12 @@ from kdepth.runtime.facts import ModelFacts
 
 INPUT_NAME = "image"
 SIGNATURE = "serving_default"
+# Format -> the module that runs it, and the extra of `pip install kdepth[...]` that brings it.
+LIBRARIES = {
+    "tflite": ("ai_edge_litert.interpreter", "runtime"),
+    "onnx": ("onnxruntime", "runtime-onnx"),
+    "savedmodel": ("tensorflow", "addons" if sys.version_info < (3, 12) else "keras3"),
+}
 
 Network = Callable[[np.ndarray], np.ndarray]
 """float32 images [B, h, w, C] in [0, 1] at the network's size -> its output [B, h, w, 1] or [B, N, 6]."""
@@ -38,14 +44,12 @@ def open_network(
         UserError: if it is no such file, has another input or output, or the interpreter is not
             installed.
     """
-    name = path.name
-    if name.endswith(".tflite"):
-        module, extra, opener = "ai_edge_litert.interpreter", "runtime", _litert_network
-    elif name.endswith(".onnx"):
-        module, extra, opener = "onnxruntime", "runtime-onnx", _onnx_network
+    if path.name.endswith(".tflite"):
+        (module, extra), opener = LIBRARIES["tflite"], _litert_network
+    elif path.name.endswith(".onnx"):
+        (module, extra), opener = LIBRARIES["onnx"], _onnx_network
     else:
-        training = "addons" if sys.version_info < (3, 12) else "keras3"
-        module, extra, opener = "tensorflow", training, _savedmodel_network
+        (module, extra), opener = LIBRARIES["savedmodel"], _savedmodel_network
     try:
         interpreter = importlib.import_module(module)
     except ImportError as error:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kdepth.errors import UserError
+
 # The name of the entry: of TFLite's metadata, of ONNX's metadata_props; a SavedModel has a file.
 METADATA_NAME = "kdepth"
 METADATA_FILE = Path("assets.extra") / "kdepth.json"
@@ -18,8 +20,10 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
         path: a `.tflite` or `.onnx` file or a SavedModel's folder.
 
     Returns:
-        None if it holds none, is of another tool or damaged, or the package that reads such files
-        is not installed.
+        None if it holds none, is of another tool or damaged.
+
+    Raises:
+        UserError: if the package that reads such files is not installed.
     """
     try:
         if path.is_dir():
@@ -29,6 +33,12 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
         else:
             text = _of_onnx(path)
         found = json.loads(text)
+    except ImportError as error:
+        extra = "runtime" if path.suffix == ".tflite" else "runtime-onnx"
+        raise UserError(
+            f"{path} has no description beside it, and the one inside needs {error.name}:"
+            f" pip install kdepth[{extra}]"
+        ) from None
     except Exception:  # each reader has its own kinds of error for a damaged file
         return None
     return found if isinstance(found, dict) and isinstance(found.get("file"), dict) else None

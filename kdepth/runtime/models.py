@@ -13,7 +13,7 @@ from kdepth.geometry import pose
 from kdepth.geometry.camera import Camera
 from kdepth.prediction import Prediction, Rig
 from kdepth.runtime.facts import ModelFacts
-from kdepth.runtime.files import description_path, read_description, sha256
+from kdepth.runtime.files import checked_sha256, description_path, read_description
 from kdepth.runtime.images import predict_image, prepare_image
 from kdepth.runtime.interpreters import open_network
 
@@ -138,9 +138,5 @@ def _open_description(path: Path, part: str) -> tuple[dict[str, Any], ModelFacts
             f"{path} holds a {facts.part} network, not a {part} network:"
             f" open it with kdepth.runtime.{facts.part.capitalize()}Model"
         )
-    if beside.exists() and sha256(path) != description["files"][path.name].get("sha256"):
-        raise UserError(
-            f"{path} is not the file that {beside.name} describes"
-            " (sha256 differs): it is truncated or was changed; copy both again or export again"
-        )
+    checked_sha256(path, description)
     return description, facts

@@ -162,8 +162,10 @@ def init_weights(model: DepthModel, folder: str | Path) -> None:
 
 def licence_of(folder: str | Path) -> str | None:
     """The licence that a run's weights came with, None where nothing is known of one."""
-    run = Run(Path(folder))
-    return run.info.get("licence") if run.description.is_file() else None
+    for run in (Run(Path(folder)), Run(Path(folder).resolve().parent)):  # its `weights` will do too
+        if run.description.is_file():
+            return run.info.get("licence")
+    return None
 
 
 def now() -> str:

@@ -105,13 +105,20 @@ def test_savedmodel_has_variables_and_any_batch(exported):
     assert len(loaded.weights) > 0
 
 
+def operator_names(function):
+    """Names of the operators of a concrete function and of the functions that it calls."""
+    graph = function.graph.as_graph_def()
+    nodes = list(graph.node) + [node for inner in graph.library.function for node in inner.node_def]
+    return {node.op for node in nodes}
+
+
 def test_no_warp_and_no_randomness_in_any_graph(exported, model):
     import onnx
 
     network = graph.exported_network(model)
     function = graph.network_function(network, None)
-    operators = graph.operator_names(function.get_concrete_function())
-    operators |= graph.operator_names(graph.frozen(function))
+    operators = operator_names(function.get_concrete_function())
+    operators |= operator_names(graph.frozen(function))
     operators |= {node.op_type for node in onnx.load(str(exported.folder / "tiny.onnx")).graph.node}
     assert "Conv2D" in operators and "Conv" in operators
     assert not {name for name in operators if "Resampler" in name or "Random" in name}
@@ -212,6 +219,8 @@ def test_another_keras_backend_is_one_clear_error(model, tmp_path, monkeypatch):
         ({"precisions": ["int8"]}, "8-bit files need pictures"),
         ({"part": "pose"}, "garg has no pose network"),
         ({"part": "pose", "output": "depth"}, "garg has no pose network"),
+        ({"output": "metres"}, "--output=metres: choose one of native, depth"),
+        ({"name": "street_dynamic"}, "ends as the files of a precision do"),
     ],
 )
 def test_what_cannot_be_exported(model, tmp_path, options, message):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kdepth.exporters.publish import publish, size_of
+from kdepth.exporters.publish import publish
+from kdepth.runtime import size_of
 
 NETWORK = {
     "name": "garg",
@@ -39,8 +40,11 @@ def names_in(tmp_path: Path) -> set:
 
 
 def test_formats_of_one_network_add_up(tmp_path):
-    publish_files(tmp_path, ["garg.onnx"])
-    description = publish_files(tmp_path, ["garg.tflite"], resize="bicubic")
+    publish_files(tmp_path, ["garg.onnx"], verified_on={"count": 1})
+    description = publish_files(
+        tmp_path, ["garg.tflite"], resize="bicubic", verified_on={"count": 2}
+    )
+    assert description["files"]["garg.onnx"]["verified_on"] == {"count": 1}
     assert set(description["files"]) == {"garg.tflite", "garg.onnx"}
     assert description["resize"] == "bicubic"
     assert names_in(tmp_path) == {"garg.tflite", "garg.onnx", "garg.json"}

@@ -316,8 +316,9 @@ def deep(count, leaf=b"K\x01", wrap=b"\x85"):
         b"\x80\x02}X\x01\x00\x00\x00a(u.",
         b"",
         b"\x80\x02K\x05.",
+        b"\x80\x02}\x8b" + struct.pack("<i", 2000) + b"\x7f" * 2000 + b"K\x01s.",  # a huge key
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_pickles_that_would_break_a_reader_are_one_clear_line(content, tmp_path):
     path = in_layout("zip", content, tmp_path / "odd.pth")
@@ -382,6 +383,7 @@ NUMBERS = Storage(np.arange(12, dtype="f4"))
         (Tensor(NUMBERS, 0, (2**62,), (0,)), "no counts"),
         (Tensor(NUMBERS, 0, (10**12,), (0,)), "more elements than its storage"),
         (Tensor(NUMBERS, 0, (0, 2**40), (1, 1)), "an empty tensor has an axis"),
+        (Tensor(NUMBERS, 0, (0, 2**30, 2**30, 2**30), (1,) * 4), "damaged"),
         (Tensor(NUMBERS, 0, (1,) * 40, (1,) * 40), "40 axes"),
         (Tensor(NUMBERS, 0, (2,), (1, 1)), "no shape"),
         (Tensor(Storage(np.zeros(2), kind="ComplexFloatStorage"), 0, (2,), (1,)), "ComplexFloat"),

@@ -242,6 +242,8 @@ def test_the_facts_tell_nothing_of_paths_or_runs(analytic):
         ("a.onnx", {"precision": "float32"}, True, None),
         ("a.onnx", {}, False, "make web"),
         ("a.onnx", {"precision": "int8"}, True, "int8"),
+        ("a.onnx", {"input": {"dtype": "uint8", "layout": "nhwc"}}, True, "uint8"),
+        ("a.onnx", {"input": {"dtype": "float32", "layout": "nchw"}}, True, "nchw"),
         ("a.tflite", {}, True, ".onnx files only"),
         ("a_savedmodel", {}, True, ".onnx files only"),
     ],

@@ -158,21 +158,3 @@ def test_layouts_are_those_of_the_definitions():
     kernel = rng.normal(size=(2, 3, 5, 7))  # [O, I, H, W]
     turned = mapping.TRANSFORMS["conv_oihw"](kernel)
     assert turned.shape == (5, 7, 3, 2) and turned[4, 6, 2, 1] == kernel[1, 2, 4, 6]
-    # Keras's transposed kernels are [H, W, out, in], PyTorch's [in, out, H, W].
-    turned = mapping.TRANSFORMS["conv_transpose"](kernel)
-    assert turned.shape == (5, 7, 3, 2) and turned[1, 2, 2, 1] == kernel[1, 2, 1, 2]
-    turned = mapping.TRANSFORMS["depthwise"](rng.normal(size=(6, 1, 3, 3)))
-    assert turned.shape == (3, 3, 6, 1)
-    assert mapping.TRANSFORMS["dense"](np.zeros((10, 4))).shape == (4, 10)
-
-
-def test_an_image_in_another_form_gives_the_same_answer():
-    rng = np.random.default_rng(0)
-    kernel, image = rng.normal(size=(4, 3, 3, 3)), rng.random((3, 3, 3))  # [H, W, C]
-    plain = np.einsum("oihw,hwi->o", kernel, image)
-    rgb = np.einsum("hwio,hwi->o", mapping.TRANSFORMS["bgr_input"](kernel), image[:, :, ::-1])
-    np.testing.assert_allclose(rgb, plain)
-    twice = np.einsum(
-        "hwio,hwi->o", mapping.TRANSFORMS["two_frames"](kernel), np.concatenate([image, image], -1)
-    )
-    np.testing.assert_allclose(twice, plain)

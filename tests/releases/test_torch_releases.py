@@ -86,6 +86,8 @@ def lightning(state, dataset):
         "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 100}}}},
         "hparams_name": "hparams",
         "hyper_parameters": {"hparams": settings},
+        "datamodule_hparams_name": "hparams",
+        "datamodule_hyper_parameters": {"hparams": settings},
     }
 
 
@@ -219,7 +221,7 @@ def test_sc_depth_pl_with_resnet50_equals_numpy(frames, tmp_path):
     path = tmp_path / "epoch=99-val_loss=0.1411.ckpt"
     write_zip(path, lightning(state, "nyu"), root="epoch=99-val_loss=0.1411")
     report = releases.convert("sc_depth_pl", path, tmp_path / "run", "nyu", **NARROW)
-    assert report.fresh == () and report.ignored["settings of its training"] == 4
+    assert report.fresh == () and report.ignored["settings of its training"] == 8
     model = kdepth.load_run(tmp_path / "run")
     assert (model.variant, model.encoder) == ("lightning", "resnet50")
     weights = exactly(state)

@@ -139,13 +139,14 @@ function chosenFocal(width) {
 // -- the webcam -------------------------------------------------------------------------------------------------
 
 async function startWebcam() {
+  let stream = null;
   await guarded(async () => {
     if (!navigator.mediaDevices?.getUserMedia) throw new Error("this browser offers no webcam to this page");
     const video = element("video");
     element("webcam").disabled = true; // while the user is asked
     try {
       const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "environment" };
-      camera = await navigator.mediaDevices.getUserMedia({ video: wanted });
+      stream = camera = await navigator.mediaDevices.getUserMedia({ video: wanted });
     } catch (error) {
       throw new Error(error.name === "NotAllowedError"
         ? "the browser was told not to let this page use the webcam"
@@ -153,7 +154,6 @@ async function startWebcam() {
     } finally {
       element("webcam").disabled = false;
     }
-    const stream = camera;
     element("webcam").textContent = "Stop the webcam";
     element("webcam").setAttribute("aria-pressed", "true");
     video.srcObject = stream;
@@ -163,7 +163,7 @@ async function startWebcam() {
       await new Promise(requestAnimationFrame); // hidden pages wait here
     }
   });
-  stopWebcam();
+  if (camera === stream) stopWebcam(); // another one may run by now
 }
 
 function stopWebcam() {

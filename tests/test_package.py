@@ -26,7 +26,7 @@ PACKAGE = ROOT / "kdepth"
 
 # Who may import whom: only what stands on a lower line, or beside it in the same component or line.
 LAYERS = (
-    ("errors", "files", "flagfile", "quiet", "versions"),
+    ("errors", "files", "flagfile", "protobuf", "quiet", "versions"),
     ("backend",),
     ("geometry", "losses", "networks", "prediction", "data", "runtime", "pictures", "visualize"),
     ("camera_flags", "output", "sources"),

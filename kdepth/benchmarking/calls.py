@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdepth.errors import UserError
+from kdepth.errors import UserError, first_line
 from kdepth.runtime.interpreters import (
     INPUT_NAME,
     LIBRARIES,
@@ -88,8 +88,7 @@ def open_call(
     try:
         return opener(library, path, threads, xnnpack)
     except Exception as error:  # each interpreter has its own kinds of error for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path} cannot be opened as a model: {reason}") from None
+        raise UserError(f"{path} cannot be opened as a model: {first_line(error)}") from None
 
 
 def example(shape: Sequence[Any], dtype: Any) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Values of a `tf.train.Example`, read from its bytes without TensorFlow.
 
-The message is a map from names to lists of strings, floats or whole numbers, in Protocol Buffers'
-wire format. Lists of numbers must be packed, as TensorFlow and tensorflow-datasets write them.
+The message is a map from names to lists of strings, floats or whole numbers. Lists of numbers must
+be packed, as TensorFlow and tensorflow-datasets write them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Union
 
 import numpy as np
 
-_VARINT, _EIGHT, _DELIMITED, _FOUR = 0, 1, 2, 5  # wire types
-_LONGEST_VARINT = 10  # bytes
+from kdepth.protobuf import BYTES, LONGEST_VARINT, fields
 
 Values = Union[list[bytes], np.ndarray]
 
@@ -34,8 +33,9 @@ def values(example: bytes, name: str) -> Values:
         for entry in _contents(features, 1):
             if b"".join(_contents(entry, 1)) == name.encode():
                 for feature in _contents(entry, 2):
-                    for kind, listed in _fields(feature):
-                        return _listed(kind, list(_contents(listed, 1)))
+                    for listed in fields(feature):
+                        if listed.wire == BYTES:
+                            return _listed(listed.number, list(_contents(listed.value, 1)))
     raise ValueError(f"there is no feature {name!r}")
 
 
@@ -48,39 +48,7 @@ def _listed(kind: int, parts: list[memoryview]) -> Values:
 
 def _contents(message: memoryview, number: int) -> Iterator[memoryview]:
     """What a message has in the field of a number."""
-    return (content for field, content in _fields(message) if field == number)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """A message's fields that have a length, with their numbers; others are passed over."""
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        kind = tag & 7
-        if kind == _DELIMITED:
-            size, place = _varint(message, place)
-            end = place + size
-        elif kind == _VARINT:
-            _, end = _varint(message, place)
-        elif kind in (_EIGHT, _FOUR):
-            end = place + (8 if kind == _EIGHT else 4)
-        else:
-            raise ValueError("no tf.train.Example")
-        if end > len(message):
-            raise ValueError("no tf.train.Example, or cut off")
-        if kind == _DELIMITED:
-            yield tag >> 3, message[place:end]
-        place = end
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, low ones first, and where it ends."""
-    value = 0
-    for shift, octet in enumerate(message[place : place + _LONGEST_VARINT]):
-        value |= (octet & 127) << (7 * shift)
-        if octet < 128:
-            return value, place + shift + 1
-    raise ValueError("no tf.train.Example, or cut off")
+    return (f.value for f in fields(message) if f.number == number and f.wire == BYTES)
 
 
 def _integers(data: bytes) -> np.ndarray:
@@ -92,7 +60,7 @@ def _integers(data: bytes) -> np.ndarray:
     if not len(ends) or ends[-1] != len(octets):
         raise ValueError("no tf.train.Example, or cut off")
     starts = np.concatenate([[0], ends[:-1]])
-    if (ends - starts).max() > _LONGEST_VARINT:
+    if (ends - starts).max() > LONGEST_VARINT:
         raise ValueError("no tf.train.Example")
     places = np.arange(len(octets)) - np.repeat(starts, ends - starts)
     shifted = (octets & 127).astype(np.uint64) << (7 * places).astype(np.uint64)

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from kdepth.errors import UserError
+from kdepth.errors import UserError, first_line
 from kdepth.networks import torch_file
 from kdepth.networks.resnet import BLOCKS, BN_EPSILON, torchvision_names
 
@@ -124,7 +123,7 @@ def read_resnet50(source: str) -> keras.Model:
             return keras.applications.ResNet50(include_top=False, weights="imagenet")
         except Exception as error:  # Keras raises a bare `Exception` where it has no network
             raise UserError(
-                f"ImageNet weights could not be downloaded ({_first_line(error)}): fetch {URL} elsewhere"
+                f"ImageNet weights could not be downloaded ({first_line(error)}): fetch {URL} elsewhere"
                 " and give its path, --option=imagenet=PATH"
             ) from None
     if not Path(source).is_file():
@@ -135,7 +134,7 @@ def read_resnet50(source: str) -> keras.Model:
         return keras.applications.ResNet50(include_top=False, weights=source)
     except Exception as error:  # h5py's and Keras's own, of many kinds
         raise UserError(
-            f"{source} cannot be read as Keras's ResNet-50 without top ({_first_line(error)}): it should be"
+            f"{source} cannot be read as Keras's ResNet-50 without top ({first_line(error)}): it should be"
             f" {FILE} ({URL})"
         ) from None
 
@@ -194,8 +193,3 @@ def _layer_pairs() -> list[tuple[str, str]]:
 def _batch_norm_of(convolution: str) -> str:
     head, _, tail = convolution.rpartition("conv")
     return f"{head}bn{tail}"
-
-
-def _first_line(error: Any) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

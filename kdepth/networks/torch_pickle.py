@@ -15,6 +15,8 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from kdepth.errors import first_line
+
 PROTOCOL = 2
 # torch.<name> -> NumPy's type of an element; of bfloat16 the bits.
 STORAGES = {
@@ -288,7 +290,7 @@ def loads(data: bytes, position: int = 0) -> Pickle:
     except (RefusedError, DamagedError):
         raise
     except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise DamagedError(f"its pickle is cut off or damaged: {_first_line(error)}") from None
+        raise DamagedError(f"its pickle is cut off or damaged: {first_line(error, 100)}") from None
     raise DamagedError("its pickle is cut off")
 
 
@@ -334,7 +336,3 @@ def _extend(target: Any, items: list[Any]) -> None:
     if not isinstance(target, list):
         raise DamagedError("items belong to no list")
     target.extend(items)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -3,7 +3,7 @@
 A `NetParameter` holds layers, a layer holds blobs of floats. Only names, shapes and numbers are
 read, everything else is passed over.
 
-Source: BVLC Caffe, `caffe.proto`; Protocol Buffers, "Encoding".
+Source: BVLC Caffe, `caffe.proto`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from kdepth.errors import UserError
+from kdepth.protobuf import BYTES, FIXED32, FIXED64, VARINT, DamagedError, Field, fields, varint
 
 _HDF5 = b"\x89HDF"
 # Field numbers.
@@ -25,21 +25,7 @@ _OLD_LAYER_NAME, _OLD_LAYER_BLOBS = 4, 6  # V1LayerParameter, before 2015
 _BLOB_OLD_SHAPE = (1, 2, 3, 4)  # num, channels, height, width
 _BLOB_DATA, _BLOB_SHAPE, _BLOB_DOUBLE_DATA = 5, 7, 8
 _SHAPE_DIM = 1
-# Wire types.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MOST_AXES = 32
-
-
-class _Damaged(ValueError):
-    """The bytes are not what the format says."""
-
-
-class _Field(NamedTuple):
-    """A field of a message: `value` is an int of a varint, else bytes."""
-
-    number: int
-    wire: int
-    value: int | memoryview
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -66,15 +52,15 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     try:
         if data.startswith(_HDF5):
-            raise _Damaged("it is HDF5, not a protocol buffer")
+            raise DamagedError("it is HDF5, not a protocol buffer")
         for name, blobs in _layers(memoryview(data)):
             for index, blob in enumerate(blobs):
                 if f"{name}/{index}" in arrays:
-                    raise _Damaged(f"two layers are called {ascii(name)}")
+                    raise DamagedError(f"two layers are called {ascii(name)}")
                 arrays[f"{name}/{index}"] = _blob(blob)
         if not arrays:
-            raise _Damaged("no layer of it has weights")
-    except (_Damaged, UnicodeDecodeError) as error:
+            raise DamagedError("no layer of it has weights")
+    except (DamagedError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cut off, damaged or no .caffemodel ({str(error)[:160]}); fetch it again"
         ) from None
@@ -87,14 +73,14 @@ def _layers(net: memoryview) -> Iterator[tuple[str, list[memoryview]]]:
         _NET_LAYER: (_LAYER_NAME, _LAYER_BLOBS),
         _NET_OLD_LAYER: (_OLD_LAYER_NAME, _OLD_LAYER_BLOBS),
     }
-    for field in _fields(net):
-        if field.number in numbers and field.wire == _BYTES:
+    for field in fields(net):
+        if field.number in numbers and field.wire == BYTES:
             name_number, blobs_number = numbers[field.number]
             name, blobs = "", []
-            for part in _fields(field.value):
-                if part.wire == _BYTES and part.number == name_number:
+            for part in fields(field.value):
+                if part.wire == BYTES and part.number == name_number:
                     name = bytes(part.value).decode()
-                elif part.wire == _BYTES and part.number == blobs_number:
+                elif part.wire == BYTES and part.number == blobs_number:
                     blobs.append(part.value)
             yield name, blobs
 
@@ -102,72 +88,35 @@ def _layers(net: memoryview) -> Iterator[tuple[str, list[memoryview]]]:
 def _blob(message: memoryview) -> np.ndarray:
     shape: list[int] | None = None
     old_shape = [0, 0, 0, 0]
-    numbers = {_BLOB_DATA: ("<f4", _FIXED32), _BLOB_DOUBLE_DATA: ("<f8", _FIXED64)}
+    numbers = {_BLOB_DATA: ("<f4", FIXED32), _BLOB_DOUBLE_DATA: ("<f8", FIXED64)}
     parts: list[np.ndarray] = []
-    for field in _fields(message):
-        if field.number == _BLOB_SHAPE and field.wire == _BYTES:
-            shape = [size for dim in _fields(field.value) for size in _integers(dim)]
-        elif field.number in _BLOB_OLD_SHAPE and field.wire == _VARINT:
+    for field in fields(message):
+        if field.number == _BLOB_SHAPE and field.wire == BYTES:
+            shape = [size for dim in fields(field.value) for size in _integers(dim)]
+        elif field.number in _BLOB_OLD_SHAPE and field.wire == VARINT:
             old_shape[field.number - 1] = field.value
-        elif field.number in numbers and field.wire in (_BYTES, numbers[field.number][1]):
+        elif field.number in numbers and field.wire in (BYTES, numbers[field.number][1]):
             dtype = np.dtype(numbers[field.number][0])  # packed, or one number
             if len(field.value) % dtype.itemsize:
-                raise _Damaged("a blob's numbers are cut off")
+                raise DamagedError("a blob's numbers are cut off")
             parts.append(np.frombuffer(field.value, dtype).astype(np.float32, copy=False))
     values = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, np.float32)])
     shape = old_shape if shape is None else shape
     if len(shape) > _MOST_AXES or math.prod(shape) != values.size:
-        raise _Damaged(f"a blob of shape {shape[:8]} holds {values.size} numbers")
+        raise DamagedError(f"a blob of shape {shape[:8]} holds {values.size} numbers")
     values = values.reshape(shape)
     values.flags.writeable = False
     return values
 
 
-def _integers(dim: _Field) -> Iterator[int]:
+def _integers(dim: Field) -> Iterator[int]:
     """The sizes in a field of a blob's shape, packed or not."""
     if dim.number != _SHAPE_DIM:
         return
-    if dim.wire == _VARINT:
+    if dim.wire == VARINT:
         yield dim.value
-    elif dim.wire == _BYTES:
+    elif dim.wire == BYTES:
         position = 0
         while position < len(dim.value):
-            size, position = _varint(dim.value, position)
+            size, position = varint(dim.value, position)
             yield size
-
-
-def _fields(message: memoryview) -> Iterator[_Field]:
-    """Yields a message's fields."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, position = _varint(message, position)
-            yield _Field(number, wire, value)
-            continue
-        if wire == _BYTES:
-            length, position = _varint(message, position)
-        elif wire in (_FIXED32, _FIXED64):
-            length = 4 if wire == _FIXED32 else 8
-        else:
-            raise _Damaged(f"a field has the type {wire}")
-        end = position + length
-        if number == 0 or end > len(message):
-            raise _Damaged("a field reaches beyond the end")
-        yield _Field(number, wire, message[position:end])
-        position = end
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Reads a number of seven bits a byte, and where it ends."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise _Damaged("a number is cut off")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, position
-    raise _Damaged("a number has more than ten bytes")

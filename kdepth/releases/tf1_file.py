@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kdepth.errors import UserError
+from kdepth.errors import UserError, first_line
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
@@ -32,7 +32,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
             return np.asarray(self._reader.get_tensor(name))
         except Exception as error:  # TensorFlow's own, of several kinds
             raise UserError(
-                f"{self._path}: tensor '{name}' cannot be read ({_first_line(error)}): the checkpoint"
+                f"{self._path}: tensor '{name}' cannot be read ({first_line(error)}): the checkpoint"
                 " is truncated or damaged"
             ) from None
 
@@ -60,7 +60,7 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(tf.train.load_checkpoint(str(prefix)), prefix)
     except Exception as error:  # TensorFlow's own, of several kinds
         raise UserError(
-            f"{prefix} cannot be read as a TensorFlow 1 checkpoint ({_first_line(error)}): its .index"
+            f"{prefix} cannot be read as a TensorFlow 1 checkpoint ({first_line(error)}): its .index"
             " and .data files must be complete, beside each other"
         ) from None
 
@@ -86,8 +86,3 @@ def _prefix(path: Path) -> Path:
     if not shards and not prefix.is_file():  # a file without a suffix is the older format
         raise UserError(f"{prefix} is no TensorFlow checkpoint: there is no {index.name}")
     return prefix
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kdepth import quiet
-from kdepth.errors import UserError
+from kdepth.errors import UserError, first_line
 from kdepth.runtime.facts import ModelFacts
 
 INPUT_NAME = "image"
@@ -62,8 +62,7 @@ def open_network(
         with quiet.native_stderr() if quiet_asked else contextlib.nullcontext():
             network, shape, outputs = opener(interpreter, path, facts, threads, xnnpack)
     except Exception as error:  # each interpreter has its own kinds of error for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path} cannot be opened as a model: {reason}") from None
+        raise UserError(f"{path} cannot be opened as a model: {first_line(error)}") from None
     if shape != facts.input_shape or facts.output_tensor not in outputs:
         raise UserError(
             f"{path} takes {list(shape)} and gives {sorted(outputs)}, but its description says"

@@ -29,7 +29,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "model",
         None,
-        "The exported model; --model= may be left out. Its description has to be beside it.",
+        "The exported model; --model= may be left out. Its description should be beside it.",
         flag_values=flags,
     )
     absl_flags.DEFINE_integer(

@@ -14,6 +14,16 @@ from kdepth import cli, serve
 from kdepth.page import server as page_server
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_served(monkeypatch):
+    """A test that should be refused and is not would wait for ever."""
+
+    def serve_forever(server):
+        pytest.fail("it serves")
+
+    monkeypatch.setattr(page_server.PageServer, "serve_forever", serve_forever)
+
+
 def failure(capsys, *arguments: object) -> str:
     assert cli.call("serve", [str(argument) for argument in arguments]) == 2
     error = capsys.readouterr().err
@@ -32,9 +42,8 @@ def test_files_that_are_no_models(capsys, exported, tmp_path):
     assert "there is no exported model" in failure(capsys, tmp_path / "none.onnx")
     (tmp_path / "notes.txt").write_text("no model")
     assert "notes.txt" in failure(capsys, tmp_path / "notes.txt")
-    alone = tmp_path / "alone.onnx"
-    alone.write_bytes(exported.read_bytes())
-    assert "alone.json is missing" in failure(capsys, alone)
+    (tmp_path / "alone.onnx").write_bytes(b"of another tool")
+    assert "alone.json is missing" in failure(capsys, tmp_path / "alone.onnx")
     (tmp_path / "tiny.json").write_bytes(exported.with_suffix(".json").read_bytes())
     (tmp_path / "tiny.onnx").write_bytes(exported.read_bytes()[:-100])
     assert "sha256 differs" in failure(capsys, tmp_path / "tiny.onnx")

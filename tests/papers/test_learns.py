@@ -44,7 +44,7 @@ SETTINGS = {
     "scdepth": (
         192,
         {"width": 0.1, "joint_calls": True, "smooth_weight": 0.01},
-        (10,),
+        (20,),
         "photometric",
     ),
 }  # fmt: skip

@@ -463,6 +463,9 @@ class DepthModel(keras.Model):
         # Traced in another stage, they would go on predicting as in that one.
         self._predict_function: Callable | None = None
         self._pose_function: Callable | None = None
+        self._set_trainable(stage)
+
+    def _set_trainable(self, stage: Stage) -> None:
         for name, part in self._parts.items():
             part.trainable = name in stage.trainable_parts
 

@@ -69,14 +69,13 @@ def test_from_the_flags_to_the_run_and_its_evaluation(rig, capsys):
 
 
 def test_what_a_protocol_sets_is_not_the_runs(tmp_run):
-    from kdepth import evaluate
-    from kdepth.evaluation import protocols
+    from kdepth.evaluation import chosen_data, protocols
 
     flags = cli.parse("evaluate", ["--reader_option=lidar_value=velodyne_x"])
     info = {"dataset": "kitti_raw", "reader_options": {"depth": "groundtruth"}}
     protocol = protocols.find("eigen")  # a velodyne scan, x
-    assert evaluate._reader_options(flags, info, "kitti_raw", protocol) == {}
-    assert evaluate._reader_options(
+    assert chosen_data._reader_options(flags, info, "kitti_raw", protocol) == {}
+    assert chosen_data._reader_options(
         cli.parse("evaluate", []), info, "kitti_raw", protocols.Protocol("any")
     ) == {"depth": "groundtruth"}
 

@@ -15,15 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdepth.errors import UserError, first_line
-from kdepth.runtime.interpreters import (
-    INPUT_NAME,
-    LIBRARIES,
-    SIGNATURE,
-    litert_interpreter,
-    onnx_session,
-)
-
-_LIBRARIES = {**LIBRARIES, "keras": LIBRARIES["savedmodel"]}
+from kdepth.runtime import interpreters
 
 
 class Opened(NamedTuple):
@@ -40,11 +32,11 @@ class Opened(NamedTuple):
 
 def missing_library(format: str) -> str | None:
     """What has to be installed to run a format, or None if it is; nothing is imported."""
-    module, extra = _LIBRARIES[format]
+    module, extra = interpreters.LIBRARIES[_library(format)]
     package = module.partition(".")[0]
     if importlib.util.find_spec(package) is not None:
         return None
-    return f"{package} is not installed: pip install 'kdepth[{extra}]'"
+    return f"{package} is not installed: pip install kdepth[{extra}]"
 
 
 def import_library(format: str, path: Path) -> Any:
@@ -53,15 +45,10 @@ def import_library(format: str, path: Path) -> Any:
     Raises:
         UserError: if it is not installed.
     """
-    module, extra = _LIBRARIES[format]
-    try:
-        if format == "keras":
-            importlib.import_module("kdepth.papers.base")  # Keras is a part of the library here
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs {module.partition('.')[0]} ({error}): pip install 'kdepth[{extra}]'"
-        ) from None
+    library = interpreters.import_library(_library(format), path)
+    if format == "keras":
+        importlib.import_module("kdepth.papers.base")  # Keras is a part of the library here
+    return library
 
 
 def open_call(
@@ -109,7 +96,7 @@ def example(shape: Sequence[Any], dtype: Any) -> np.ndarray:
 
 
 def _tflite(litert: Any, path: Path, threads: int, xnnpack: bool | None) -> Opened:
-    interpreter = litert_interpreter(litert, path, threads, xnnpack is not False)
+    interpreter = interpreters.litert_interpreter(litert, path, threads, xnnpack is not False)
     (given,) = interpreter.get_input_details()
     (result,) = interpreter.get_output_details()
     image = example(given["shape"], given["dtype"])
@@ -131,7 +118,7 @@ def onnx_example(session: Any) -> dict[str, np.ndarray]:
 
 
 def _onnx(onnxruntime: Any, path: Path, threads: int, xnnpack: None) -> Opened:
-    session = onnx_session(onnxruntime, path, threads)
+    session = interpreters.onnx_session(onnxruntime, path, threads)
     feed = onnx_example(session)
     (image,) = feed.values()
     return Opened(lambda: session.run(None, feed)[0], _describe(image))
@@ -140,13 +127,13 @@ def _onnx(onnxruntime: Any, path: Path, threads: int, xnnpack: None) -> Opened:
 def _savedmodel(tf: Any, path: Path, threads: int, xnnpack: None) -> Opened:
     _set_threads(tf, threads)
     loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures[SIGNATURE]
-    spec = signature.structured_input_signature[1][INPUT_NAME]
+    signature = loaded.signatures[interpreters.SIGNATURE]
+    spec = signature.structured_input_signature[1][interpreters.INPUT_NAME]
     image = example(spec.shape.as_list(), spec.dtype.as_numpy_dtype)
     (name,) = signature.structured_outputs
 
     def run(keep: Any = loaded) -> np.ndarray:  # the variables live as long as `keep`
-        return signature(**{INPUT_NAME: tf.constant(image)})[name].numpy()
+        return signature(**{interpreters.INPUT_NAME: tf.constant(image)})[name].numpy()
 
     return Opened(run, _describe(image))
 
@@ -161,6 +148,11 @@ def _keras(tf: Any, path: Path, threads: int) -> Opened:
     network = backend.compiled(lambda images: model.depth_outputs(images)[model.output_name])
     image = example((1, *model.image_size, 3 * model.depth_views), np.float32)
     return Opened(lambda: network(tf.constant(image)).numpy(), _describe(image))
+
+
+def _library(format: str) -> str:
+    """The key in `LIBRARIES`: Keras models come with TensorFlow, as SavedModels do."""
+    return "savedmodel" if format == "keras" else format
 
 
 def _set_threads(tf: Any, threads: int) -> None:

@@ -95,12 +95,12 @@ def of_file(path: Path) -> Subject:
     Raises:
         UserError: if it or its description is missing, damaged or of something else.
     """
-    description = runtime.read_description(path)
-    beside = runtime.description_path(path)
-    facts = runtime.ModelFacts.from_dict(description, beside if beside.exists() else path)
-    entry, digest = description["files"][path.name], runtime.checked_sha256(path, description)
+    description, facts, digest = runtime.described(path)
+    entry = description["files"][path.name]
     if entry.get("format") not in FORMATS or not entry.get("precision"):
-        raise UserError(f"{beside} does not say what {path.name} is: export again")
+        raise UserError(
+            f"{runtime.description_path(path)} does not say what {path.name} is: export again"
+        )
     return Subject(
         path=path,
         format=entry["format"],

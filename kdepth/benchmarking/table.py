@@ -110,11 +110,12 @@ def terminal(found: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read(path: Path, flag: str = "--csv") -> list[dict[str, str]]:
     """The rows of a CSV file of benchmarks, every value a string.
 
     Args:
         path: the file.
+        flag: that names the file, for messages.
 
     Returns:
         The rows, the newest last; none if there is no file.
@@ -127,19 +128,27 @@ def read(path: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (UnicodeDecodeError, IsADirectoryError):
-        raise _other(path, "it is not text") from None
+        raise damaged(path, "it is not text", flag) from None
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise _other(path, str(error)) from None
+        raise damaged(path, str(error), flag) from None
     header = lines[0] if lines else []
     missing = [column for column in _REQUIRED if column not in header]
     if missing:
-        raise _other(path, f"its header lacks {', '.join(missing)}")
+        raise damaged(path, f"its header lacks {', '.join(missing)}", flag)
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
-            raise _other(path, f"row {number} has {len(line)} of {len(header)} values")
+            raise damaged(path, f"row {number} has {len(line)} of {len(header)} values", flag)
     return [dict(zip(header, line)) for line in lines[1:]]
+
+
+def damaged(path: Path, why: str, flag: str) -> UserError:
+    """What is raised for a file that holds something else than benchmarks."""
+    return UserError(
+        f"{path}: not a table of kdepth benchmarks, or damaged ({why}): mend or move it, or name"
+        f" another file with {flag}"
+    )
 
 
 def append(path: Path, found: Sequence[dict[str, Any]]) -> None:
@@ -178,10 +187,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _other(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{path}: not a table of kdepth benchmarks, or damaged ({why}): mend or move it, or name"
-        " another file with --csv"
-    )

@@ -7,15 +7,15 @@ of that table belongs to the file with its sha256.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdepth.benchmarking import table as benchmarks
 from kdepth.errors import UserError
-from kdepth.runtime import DepthModel, sha256, size_of
+from kdepth.runtime import DepthModel, size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def columns(model: DepthModel) -> dict[str, Any]:
         "artefact": model.path.name,
         "precision": entry.get("precision"),
         "bytes": size_of(model.path),
-        "sha256": sha256(model.path),
+        "sha256": model.sha256,
         "weights_sha256": model.description.get("weights_sha256"),
     }
 
@@ -81,30 +81,22 @@ def read_timings(path: Path) -> dict[str, Timing]:
     Raises:
         UserError: if the file is missing or no such table.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            rows = list(table)
-        if not {"sha256", "threads", "median_ms"} <= set(table.fieldnames or ()):
-            raise ValueError("other columns")
-        found: dict[str, Timing] = {}
-        for row in rows:
+    if not path.exists():
+        raise UserError(f"{path}: no such file (--benchmark)")
+    found: dict[str, Timing] = {}
+    for number, row in enumerate(benchmarks.read(path, "--benchmark"), start=2):
+        try:
             timing = Timing(
                 median_ms=float(row["median_ms"]),
                 threads=int(row["threads"]),
                 peak_mib=float(row.get("peak_mib") or math.nan),
                 machine=row.get("machine") or "",
             )
-            best = found.get(row["sha256"])
-            if best is None or timing.median_ms < best.median_ms:
-                found[row["sha256"]] = timing
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file (--benchmark)") from None
-    except (ValueError, KeyError, TypeError, csv.Error, OSError) as error:
-        raise UserError(
-            f"{path}: not a table of kdepth benchmark, or damaged ({error!r}); mend or move it, or"
-            " name another with --benchmark"
-        ) from None
+        except ValueError as error:
+            raise benchmarks.damaged(path, f"row {number}: {error}", "--benchmark") from None
+        best = found.get(row["sha256"])
+        if best is None or timing.median_ms < best.median_ms:
+            found[row["sha256"]] = timing
     return found
 
 

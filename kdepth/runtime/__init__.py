@@ -15,6 +15,7 @@ module needs NumPy and Pillow only.
 
 from kdepth.runtime.facts import PARTS, ModelFacts
 from kdepth.runtime.files import (
+    ALL_SUFFIXES,
     DESCRIPTION_FORMAT,
     SAVEDMODEL_SUFFIX,
     SUFFIXES,
@@ -27,9 +28,10 @@ from kdepth.runtime.files import (
 from kdepth.runtime.images import predict_image, prepare_image
 from kdepth.runtime.interpreters import INPUT_NAME, SIGNATURE, Network, open_network
 from kdepth.runtime.metadata import METADATA_FILE, METADATA_NAME, read_metadata
-from kdepth.runtime.models import DepthModel, PoseModel
+from kdepth.runtime.models import DepthModel, Described, PoseModel, described
 
 __all__ = [
+    "ALL_SUFFIXES",
     "DESCRIPTION_FORMAT",
     "INPUT_NAME",
     "METADATA_FILE",
@@ -39,10 +41,12 @@ __all__ = [
     "SIGNATURE",
     "SUFFIXES",
     "DepthModel",
+    "Described",
     "ModelFacts",
     "Network",
     "PoseModel",
     "checked_sha256",
+    "described",
     "description_path",
     "open_network",
     "predict_image",

@@ -45,17 +45,12 @@ def open_network(
             installed.
     """
     if path.name.endswith(".tflite"):
-        (module, extra), opener = LIBRARIES["tflite"], _litert_network
+        kind, opener = "tflite", _litert_network
     elif path.name.endswith(".onnx"):
-        (module, extra), opener = LIBRARIES["onnx"], _onnx_network
+        kind, opener = "onnx", _onnx_network
     else:
-        (module, extra), opener = LIBRARIES["savedmodel"], _savedmodel_network
-    try:
-        interpreter = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs {module.split('.')[0]} ({error}): pip install kdepth[{extra}]"
-        ) from None
+        kind, opener = "savedmodel", _savedmodel_network
+    interpreter = import_library(kind, path)
     # Where a command asked for quiet, XNNPACK's greeting from C++ is left out too.
     quiet_asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3"
     try:
@@ -69,6 +64,25 @@ def open_network(
             f" {list(facts.input_shape)} and '{facts.output_tensor}': export again"
         )
     return network
+
+
+def import_library(kind: str, path: Path) -> Any:
+    """The module that runs files of a format.
+
+    Args:
+        kind: a format of `LIBRARIES`.
+        path: the file, for the message.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    module, extra = LIBRARIES[kind]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs {module.split('.')[0]} ({error}): pip install kdepth[{extra}]"
+        ) from None
 
 
 def litert_interpreter(litert: Any, path: Path, threads: int | None, xnnpack: bool = True) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class DepthModel:
         path: the file.
         facts: what it is.
         description: the whole of the JSON beside it, or of what the file says itself.
+        sha256: the file's digest.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class DepthModel:
                 interpreter is not installed.
         """
         self.path = Path(path)
-        self.description, self.facts = _open_description(self.path, "depth")
+        self.description, self.facts, self.sha256 = _described(self.path, "depth")
         self._network = open_network(self.path, self.facts, threads, xnnpack)
 
     def __call__(
@@ -91,7 +92,8 @@ class PoseModel:
     Attributes:
         path: the file.
         facts: what it is.
-        description: the whole of the JSON beside it.
+        description: the whole of the JSON beside it, or of what the file says itself.
+        sha256: the file's digest.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class PoseModel:
     ) -> None:
         """Opens an exported pose network; arguments and errors as of `DepthModel`."""
         self.path = Path(path)
-        self.description, self.facts = _open_description(self.path, "pose")
+        self.description, self.facts, self.sha256 = _described(self.path, "pose")
         self._network = open_network(self.path, self.facts, threads, xnnpack)
 
     def __call__(self, frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -124,8 +126,22 @@ class PoseModel:
         return pose.consecutive(vectors, self.facts.target)[0]
 
 
-def _open_description(path: Path, part: str) -> tuple[dict[str, Any], ModelFacts]:
-    """The description and facts of an exported file that holds `part`.
+class Described(NamedTuple):
+    """What is known of an exported file before it is opened.
+
+    Attributes:
+        description: the whole of the JSON beside it, or of what the file says itself.
+        facts: what it holds.
+        sha256: its digest, which is the one that the JSON names.
+    """
+
+    description: dict[str, Any]
+    facts: ModelFacts
+    sha256: str
+
+
+def described(path: Path) -> Described:
+    """What is known of an exported file, checked against its digest.
 
     Raises:
         UserError: if the file or its description is missing, damaged or of something else.
@@ -133,10 +149,15 @@ def _open_description(path: Path, part: str) -> tuple[dict[str, Any], ModelFacts
     description = read_description(path)
     beside = description_path(path)
     facts = ModelFacts.from_dict(description, beside if beside.exists() else path)
-    if facts.part != part:
+    return Described(description, facts, checked_sha256(path, description))
+
+
+def _described(path: Path, part: str) -> Described:
+    """As `described`, of a file that holds `part`."""
+    found = described(path)
+    if found.facts.part != part:
         raise UserError(
-            f"{path} holds a {facts.part} network, not a {part} network:"
-            f" open it with kdepth.runtime.{facts.part.capitalize()}Model"
+            f"{path} holds a {found.facts.part} network, not a {part} network:"
+            f" open it with kdepth.runtime.{found.facts.part.capitalize()}Model"
         )
-    checked_sha256(path, description)
-    return description, facts
+    return found

@@ -24,6 +24,11 @@ KINDS = ("metric", "relative", "disparity")
 SMALLEST_INVERSE = 1e-6
 
 
+def file_name_of(quantity: str, kind: str) -> str:
+    """What files and tensors call a quantity: depth up to a factor must not pass for metres."""
+    return "relative_depth" if (quantity, kind) == ("depth", "relative") else quantity
+
+
 class Rig(NamedTuple):
     """The stereo rig a network was trained with: what turns its disparities into metres.
 

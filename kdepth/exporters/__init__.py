@@ -1,9 +1,9 @@
 """From a trained model to files that run elsewhere, each of them checked against the model.
 
 The depth network or the pose network is exported, never the loss or the warp. `export_model` writes
-everything into a temporary folder in or beside its place, runs every file there against Keras, and moves the files
-into their place only if all agree. A new format is one module with a `write_...(network, path)`, its
-lines in `plan.py` and a reader in `kdepth.runtime.open_network`.
+everything into a temporary folder in or beside its place, runs every file there against Keras, and
+moves the files into their place only if all agree. A new format is one module with a
+`write_...(network, path)`, its lines in `plan.py` and a reader in `kdepth.runtime.open_network`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from absl import logging
 from kdepth.errors import UserError
 from kdepth.exporters.plan import DEFAULT_PRECISIONS, FORMATS, PRECISIONS, Choices
 from kdepth.exporters.publish import publish
-from kdepth.runtime import SUFFIXES, description_path, sha256, size_of
+from kdepth.runtime import ALL_SUFFIXES, description_path, sha256, size_of
 
 __all__ = ["DEFAULT_PRECISIONS", "FORMATS", "PICTURES", "PRECISIONS", "Artefact", "export_model"]
 
@@ -127,7 +127,7 @@ def export_model(
     folder = Path(folder)
     network = graph.exported_network(model, part, output)
     name = folder.resolve().name + ("" if part == "depth" else f"_{part}") if name is None else name
-    if any(description_path(folder / f"{name}{suffix}").stem != name for suffix in SUFFIXES):
+    if any(description_path(folder / f"{name}{suffix}").stem != name for suffix in ALL_SUFFIXES):
         raise UserError(
             f"'{name}' ends as the files of a precision do, so its files would be taken for those of"
             " another model: choose another name (--out=exports/<name>)"

@@ -12,16 +12,10 @@ import numpy as np
 from kdepth.errors import UserError
 from kdepth.exporters import int8, onnx, savedmodel, tflite
 from kdepth.exporters.graph import INPUTS, LAYOUTS, ExportedNetwork
-from kdepth.runtime import SAVEDMODEL_SUFFIX
+from kdepth.runtime import SUFFIXES
 
 FORMATS = ("tflite", "onnx", "savedmodel")
 PRECISIONS = (*tflite.PRECISIONS, *int8.PRECISIONS)
-# What a format has, by the suffix of the file's name; the first is the float32 file.
-SUFFIXES: dict[str, dict[str, str]] = {
-    "savedmodel": {"float32": SAVEDMODEL_SUFFIX},
-    "tflite": {name: ".tflite" if name == "float32" else f"_{name}.tflite" for name in PRECISIONS},
-    "onnx": {"float32": ".onnx", "dynamic": "_dynamic.onnx"},
-}
 DEFAULT_PRECISIONS = ("float32", "float16")
 
 

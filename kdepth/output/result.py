@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from kdepth.geometry.camera import Camera
-from kdepth.prediction import Prediction
+from kdepth.prediction import Prediction, file_name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,4 @@ class Result:
     @property
     def quantity(self) -> str:
         """How the files are called: "depth" (metres), "relative_depth" or "disparity"."""
-        if self.prediction.quantity == "depth" and self.prediction.kind == "relative":
-            return "relative_depth"
-        return self.prediction.quantity
+        return file_name_of(self.prediction.quantity, self.prediction.kind)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdepth.data.image import RESIZE_METHODS
 from kdepth.errors import UserError
-from kdepth.prediction import KINDS, QUANTITIES, Rig
+from kdepth.prediction import KINDS, QUANTITIES, Rig, file_name_of
 
 PARTS = ("depth", "pose")
 
@@ -117,10 +117,8 @@ class ModelFacts:
 
     @property
     def output_tensor(self) -> str:
-        """What a file calls its output: the quantity, and depth up to a factor by a name of its own."""
-        if self.output_name == "depth" and self.kind == "relative":
-            return "relative_depth"
-        return self.output_name
+        """What a file calls its output."""
+        return file_name_of(self.output_name, self.kind)
 
     @property
     def intrinsics(self) -> str:

@@ -13,18 +13,25 @@ from kdepth.runtime.metadata import read_metadata
 
 DESCRIPTION_FORMAT = 1
 SAVEDMODEL_SUFFIX = "_savedmodel"
-# What follows the model's name in a file's name, longer ones first; the description is
+# Format -> precision -> what follows the model's name in a file's name; the description is
 # `<name>.json`.
-SUFFIXES = (
-    "_int8_float_io.tflite",
-    "_int8_float_head.tflite",
-    "_int8.tflite",
-    "_float16.tflite",
-    "_dynamic.tflite",
-    "_dynamic.onnx",
-    ".tflite",
-    ".onnx",
-    SAVEDMODEL_SUFFIX,
+SUFFIXES: dict[str, dict[str, str]] = {
+    "savedmodel": {"float32": SAVEDMODEL_SUFFIX},
+    "tflite": {
+        "float32": ".tflite",
+        "float16": "_float16.tflite",
+        "dynamic": "_dynamic.tflite",
+        "int8": "_int8.tflite",
+        "int8_float_io": "_int8_float_io.tflite",
+        "int8_float_head": "_int8_float_head.tflite",
+    },
+    "onnx": {"float32": ".onnx", "dynamic": "_dynamic.onnx"},
+}
+# All of them, longer ones first: the first that fits is a file's.
+ALL_SUFFIXES = tuple(
+    sorted(
+        (s for of_format in SUFFIXES.values() for s in of_format.values()), key=len, reverse=True
+    )
 )
 
 
@@ -34,7 +41,7 @@ def description_path(path: Path) -> Path:
     Raises:
         UserError: if the name is none that an export has.
     """
-    for suffix in SUFFIXES:
+    for suffix in ALL_SUFFIXES:
         if path.name.endswith(suffix) and path.name != suffix:
             return path.with_name(f"{path.name[: -len(suffix)]}.json")
     raise UserError(

@@ -82,7 +82,9 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
     if len(asked) > 1:
         raise UserError(f"give only one of {_CHOICE}")
     is_disparity = facts.output_name == "disparity"
-    if facts.output_name == "depth" and facts.kind == "metric" and facts.rig is not None:
+    # A graph that ends in metres holds the training camera whatever the flags say.
+    holds_camera = facts.output_name == "depth" and facts.kind == "metric" and facts.rig is not None
+    if holds_camera:
         _warn_of_field_of_view(facts.rig)
     if not is_disparity and (flags.baseline is not None or (asked and not wants_points)):
         logging.warning("%s predicts %s depth, which no camera changes", facts.paper, facts.kind)
@@ -100,7 +102,8 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
                 "--assume_training_camera: this model does not know the camera it was trained"
                 " with; use --fx"
             )
-        _warn_of_field_of_view(facts.rig)
+        if not holds_camera:
+            _warn_of_field_of_view(facts.rig)
         return training_camera(facts.rig.focal)
     if wants_points:
         raise UserError(f"--outputs=ply: points need the camera; give one of {_CHOICE}")

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from kdepth.errors import UserError
+
 # Between a temporary file's stem and its suffix; `remove_leftovers` knows them by it.
 _MARK = ".kdepth-tmp"
 
@@ -52,6 +54,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The whole of a user's file.
+
+    Args:
+        path: the file.
+        what: it should hold, for messages ("PyTorch weights").
+
+    Raises:
+        UserError: if it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of {what}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

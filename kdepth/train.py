@@ -28,7 +28,7 @@ from kdepth import cli
 from kdepth.errors import UserError
 from kdepth.files import atomic_path, remove_leftovers
 from kdepth.papers import PAPERS
-from kdepth.training.runs import CONVERTED, Run, init_weights, licence_of, now
+from kdepth.training.runs import CONVERTED, Run, init_weights, licence_of, model_info, now
 from kdepth.versions import versions
 
 if TYPE_CHECKING:
@@ -551,17 +551,10 @@ def _describe(
     licence = {"licence": found} if found else {}
     run.write_info(
         {
-            "paper": model.paper,
+            **model_info(model),
             "variant": flags.variant or dict(model.options).get("variant"),
             "ablation": flags.ablation,
             "control": flags.control,
-            "kind": model.kind,
-            "output_name": model.output_name,
-            "rig": None if model.rig is None else model.rig._asdict(),
-            "height": model.image_size[0],
-            "image_width": model.image_size[1],
-            "resize": model.resize,
-            "options": dict(model.options),
             "dataset": flags.dataset,
             "data_dir": str(data_dir),
             "reader_options": _reader_options(flags),

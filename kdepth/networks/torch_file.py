@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from kdepth.errors import UserError
+from kdepth.files import read_bytes
 from kdepth.networks.torch_pickle import DamagedError, RefusedError, Storage, Tensor, loads
 
 _ZIP = b"PK\x03\x04"
@@ -58,12 +59,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             beside tensors and plain containers, which is named and not run.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file of PyTorch weights") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_bytes(path, "PyTorch weights")
     try:
         value, fetch = _open(data)
         return _flatten(value, fetch)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kdepth.errors import UserError
+from kdepth.files import read_bytes
 from kdepth.protobuf import BYTES, FIXED32, FIXED64, VARINT, DamagedError, Field, fields, varint
 
 _HDF5 = b"\x89HDF"
@@ -43,12 +44,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         UserError: if the file is missing, cut off, damaged or no such file.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file of Caffe weights") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_bytes(path, "Caffe weights")
     arrays: dict[str, np.ndarray] = {}
     try:
         if data.startswith(_HDF5):

@@ -11,7 +11,7 @@ from kdepth.errors import UserError
 from kdepth.files import atomic_path
 from kdepth.papers import create
 from kdepth.releases.mapping import Release, Report, assign, check_names
-from kdepth.training.runs import CONVERTED, Run, now
+from kdepth.training.runs import CONVERTED, Run, model_info, now
 from kdepth.versions import versions
 
 
@@ -38,15 +38,8 @@ def write(
         model.save_parts(run.weights)
         run.write_info(
             {
-                "paper": model.paper,
+                **model_info(model),
                 "variant": model.variant,
-                "kind": model.kind,
-                "output_name": model.output_name,
-                "rig": None if model.rig is None else model.rig._asdict(),
-                "height": model.image_size[0],
-                "image_width": model.image_size[1],
-                "resize": model.resize,
-                "options": dict(model.options),
                 "release": release.source,
                 "licence": release.licence,
                 "checkpoint": path.name,

@@ -105,6 +105,20 @@ class Run:
         self.write_info({**self.info, **facts})
 
 
+def model_info(model: DepthModel) -> dict[str, Any]:
+    """What `run.json` says of a model, whoever wrote the folder: from it the model is built again."""
+    return {
+        "paper": model.paper,
+        "kind": model.kind,
+        "output_name": model.output_name,
+        "rig": None if model.rig is None else model.rig._asdict(),
+        "height": model.image_size[0],
+        "image_width": model.image_size[1],
+        "resize": model.resize,
+        "options": dict(model.options),
+    }
+
+
 def load_run(run: str | Path, **options: Any) -> DepthModel:
     """The trained model of a run.
 

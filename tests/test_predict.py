@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import kdepth
-from kdepth import backend, cli, predict
+from kdepth import cli, predict
 from kdepth.data.image import read_depth_png, read_image, write_image
 from kdepth.data.video_stream import VideoStream
 from kdepth.exporters import export_model
@@ -19,6 +18,7 @@ from kdepth.prediction import Rig
 from kdepth.runtime import ModelFacts
 from kdepth.sources import Frame
 from kdepth.training.runs import Run
+from tests.tiny_garg import tiny_garg
 
 RIG = Rig(0.54, 0.58)
 # Left half of the image 4 % of the width, right half 1 %.
@@ -524,13 +524,7 @@ def test_progress_without_tqdm_is_a_line_now_and_then(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run folder, and an export of its model in `export/`."""
-    model = kdepth.create("garg", width=0.05, height=72, image_width=96)
-    generator = np.random.default_rng(0)
-    for part in model.parts().values():
-        for variable in part.weights:
-            values = backend.to_numpy(variable)
-            if not values.any():  # the score layers start at zero
-                variable.assign(generator.normal(0.2, 0.1, values.shape))
+    model = tiny_garg()
     model.rig = RIG
     run = Run(tmp_path_factory.mktemp("runs") / "tiny")
     run.write_info({"paper": "garg", "state": "finished"})

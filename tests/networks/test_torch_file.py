@@ -1,5 +1,6 @@
 """PyTorch's files: both layouts, every type, strided storages; what is damaged or wants to run is refused."""
 
+import functools
 import os
 import pickle
 import struct
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kdepth.errors import UserError
 from kdepth.networks import torch_file
+from tests import refusal
 from tests.networks.torch_writer import (
     MAGIC,
     STORAGES,
@@ -29,18 +31,8 @@ from tests.networks.torch_writer import (
 )
 
 TYPES = [kind for kind in STORAGES if kind != "bfloat16"]
+refused = functools.partial(refusal.refused, torch_file.read)
 layouts = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-
-
-def refused(path, *words):
-    """The one line that refuses a file, which has these words."""
-    with pytest.raises(UserError) as error:
-        torch_file.read(path)
-    message = str(error.value)
-    assert message.startswith(str(path)) and "\n" not in message
-    for word in words:
-        assert word in message, message
-    return message
 
 
 # -- what files hold ---------------------------------------------------------------------------------------------------

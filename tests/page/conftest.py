@@ -19,6 +19,7 @@ from kdepth.page.server import PageServer
 from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel, ModelFacts
 from tests.page.browser import Browser
+from tests.tiny_garg import tiny_garg
 
 RIG = Rig(0.54, 0.58)
 
@@ -40,17 +41,9 @@ def served(model: object) -> Iterator[PageServer]:
 def exported(tmp_path_factory) -> Path:
     """An .onnx file of Garg's network, 72x96 and a twentieth as wide."""
     pytest.importorskip("tensorflow")
-    import kdepth
-    from kdepth import backend
     from kdepth.exporters import export_model
 
-    model = kdepth.create("garg", width=0.05, height=72, image_width=96)
-    generator = np.random.default_rng(0)
-    for part in model.parts().values():
-        for variable in part.weights:
-            values = backend.to_numpy(variable)
-            if not values.any():  # the score layers start at zero
-                variable.assign(generator.normal(0.2, 0.1, values.shape))
+    model = tiny_garg()
     model.rig = RIG
     folder = tmp_path_factory.mktemp("exports")
     export_model(model, folder, ["onnx"], name="tiny")

@@ -1,5 +1,7 @@
 """Caffe's files of weights: both generations of the format, any shape; what is damaged is one clear line."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,10 @@ from hypothesis.extra import numpy as hnp
 
 from kdepth.errors import UserError
 from kdepth.releases import caffe_file
+from tests import refusal
 from tests.releases.caffe_writer import blob, field, layer, net, varint
 
+refused = functools.partial(refusal.refused, caffe_file.read)
 RNG = np.random.default_rng(0)
 LAYERS = [
     ("conv_0", "Convolution", [RNG.normal(size=(4, 3, 7, 7)), RNG.normal(size=4)]),
@@ -22,15 +26,6 @@ LAYERS = [
 def write(path, content):
     path.write_bytes(content)
     return path
-
-
-def refused(path, *words):
-    with pytest.raises(UserError) as error:
-        caffe_file.read(path)
-    message = str(error.value)
-    assert message.startswith(str(path)) and "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.mark.parametrize("form", ["", "double", "unpacked"])

@@ -171,6 +171,15 @@ def ceil_max_pool(x: Any, name: str) -> Any:
     return keras.layers.MaxPool2D(3, 2, name=name)(x)
 
 
+def every_second(x: Any, name: str) -> Any:
+    """Every second row and column from the first on: all that a 1x1 convolution of stride 2 sees.
+
+    Such a convolution is written as this and one of stride 1: where maps have few channels, the
+    gradient by its weights writes beyond its memory in oneDNN's kernel (TensorFlow 2.15 and 2.21).
+    """
+    return keras.layers.MaxPool2D(1, 2, name=name)(x)
+
+
 def learned_up2(x: Any, height: int, width: int, name: str) -> Any:
     """Up-sampling of a one-channel map of disparities in pixels, to a size of 2n or 2n + 1.
 

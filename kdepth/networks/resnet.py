@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from kdepth import backend
+from kdepth.networks.layers import every_second
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 STEM_CHANNELS = 64
@@ -58,7 +59,9 @@ def resnet_features(
     def conv_bn(
         x: Any, channels: int, kernel: int, stride: int, conv: str, bn: str, relu: bool = True
     ) -> Any:
-        if stride > 1 and kernel > 1:  # "same" would pad one side only
+        if stride > 1 and kernel == 1:
+            x, stride = every_second(x, f"{prefix}{conv}_stride"), 1
+        if stride > 1:  # "same" would pad one side only
             x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{prefix}{conv}_pad")(x)
         # torchvision's: He's normal distribution, by the outputs.
         he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")

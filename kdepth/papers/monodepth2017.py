@@ -57,7 +57,7 @@ from kdepth.losses.numerics import Term, as_floats, mean_term
 from kdepth.losses.photometric import image_pyramid, l1, ssim_distance
 from kdepth.losses.smoothness import edge_aware
 from kdepth.networks.cut import cut
-from kdepth.networks.layers import NearestUp2
+from kdepth.networks.layers import NearestUp2, every_second
 from kdepth.papers.base import DepthModel, OptimizerSettings, Stage, Terms
 from kdepth.prediction import Prediction
 
@@ -91,7 +91,9 @@ def conv(
 ) -> Any:
     """Convolution after floor((kernel - 1) / 2) zeros on every side, also where it strides."""
     pad = (kernel - 1) // 2
-    if stride > 1 and pad:  # "same" would pad on one side only
+    if stride > 1 and kernel == 1:
+        x, stride = every_second(x, f"{name}_stride"), 1
+    if stride > 1:  # "same" would pad on one side only
         x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
     padding = "same" if stride == 1 else "valid"
     layer = keras.layers.Conv2D(channels, kernel, stride, padding, activation=activation, name=name)

@@ -5,10 +5,7 @@ But for those that start from published weights: `tests/releases/test_convert.py
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -111,15 +108,9 @@ def test_dry_run(config, data_dir, tmp_run, capsys):
     # The lists name frames that the tiny data lacks.
     small += [f"--data_dir={folder}", "--on_bad_sample=skip", "--dry_run"]
     if flags.paper == "scdepth":
-        # With oneDNN its step crashes TensorFlow at this size (docs/known_issues.md).
-        small += ["--option=joint_calls=true", "--option=fewest_pixels=10"]
-        command = [sys.executable, "-m", "kdepth.train", flagfile, *small]
-        environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        status, out = done.returncode, done.stdout
-    else:
-        status = cli.call("train", [flagfile, *small])
-        out = capsys.readouterr().out
+        small.append("--option=fewest_pixels=10")
+    status = cli.call("train", [flagfile, *small])
+    out = capsys.readouterr().out
     assert status == 0
     assert f"model: {flags.paper}, images of " in out
     assert out.count("step of stage") == 1 and out.count(" epochs of ") == len(flags.epochs)

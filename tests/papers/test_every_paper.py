@@ -5,9 +5,6 @@ It trains alike on one replica and two, resumes exactly and goes through all com
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +45,8 @@ def all_weights(model):
     }
 
 
-# With oneDNN, SC-Depth's step on two logical CPUs corrupts memory inside TensorFlow, and would take the
-# whole test process with it. oneDNN cannot be switched off once TensorFlow is there.
-_WITHOUT_ONEDNN = pytest.mark.skipif(
-    os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0",
-    reason="needs TF_ENABLE_ONEDNN_OPTS=0; the next test runs it in a process of its own",
-)
-
-
-@pytest.mark.parametrize(
-    "paper",
-    [pytest.param(p, marks=_WITHOUT_ONEDNN if p == "scdepth" else ()) for p in list_papers()],
-)
+@every_paper
+@pytest.mark.slow
 def test_two_replicas_train_as_one(paper, tiny_video, two_replicas):
     """With augmentation, dropout, batch norm, masks and clipping as they are by default."""
     found = []
@@ -75,18 +62,6 @@ def test_two_replicas_train_as_one(paper, tiny_video, two_replicas):
         np.testing.assert_allclose(two_history[name], values, rtol=1e-5, atol=1e-7, err_msg=name)
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
-
-
-@pytest.mark.slow
-def test_two_replicas_of_scdepth_without_onednn():
-    test = f"{__file__}::{test_two_replicas_train_as_one.__name__}[scdepth]"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
-        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout[-3000:]
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------

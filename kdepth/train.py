@@ -14,9 +14,7 @@ Example:
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,10 +160,6 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
 
 def main(flags: absl_flags.FlagValues) -> int:
     """Trains; returns the exit status."""
-    if flags.devices > 1 and "tensorflow" not in sys.modules:
-        # With oneDNN's kernels TensorFlow corrupts memory where SC-Depth trains on several logical
-        # CPUs; GPUs do without them. They cannot be switched off later.
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from kdepth.papers import paper_class
 
     paper = paper_class(flags.paper)

@@ -63,17 +63,21 @@ def forgotten_gradients():
     """Frees the training steps of a module's models.
 
     TensorFlow registers the gradient of every `all_reduce` that it traces under a name of its own
-    and keeps it, and with it the whole graph, for ever: gigabytes over all tests.
+    and keeps it, and with it the whole graph, for ever: gigabytes over all tests. What stays is
+    kept from Python's garbage collector until the next module: TensorFlow asks for collections, and
+    going through everything that earlier modules left took a third of an export.
     """
     yield
     if "tensorflow" not in sys.modules:
         return
+    gc.unfreeze()
     from tensorflow.python.framework import ops
 
     entries = ops.gradient_registry._registry
     for name in [name for name in entries if name.startswith("CustomGradient-")]:
         del entries[name]
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

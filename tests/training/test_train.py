@@ -272,21 +272,6 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny_world, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
-def test_several_devices_go_without_onednn():
-    """SC-Depth would crash on logical CPUs; it has to be said before TensorFlow is imported."""
-    program = """
-import os
-from kdepth import cli
-cli.call("train", ["--paper=scdepth", "--devices=2", "--option=help"])
-print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
-"""
-    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.splitlines()[-1] == "0", done.stderr
-
-
 def test_two_logical_devices_train_as_one(undisturbed, tiny_world, tmp_path):
     flags = [*tiny_run_flags(tiny_world, tmp_path / "run"), "--devices=2"]
     assert cli.call("train", flags) == 0

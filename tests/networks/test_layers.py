@@ -5,7 +5,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from kdepth.networks.layers import NearestUp2, ReflectPad  # noqa: E402
+import keras  # noqa: E402
+
+from kdepth.networks.layers import NearestUp2, ReflectPad, every_second  # noqa: E402
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -32,3 +34,13 @@ def test_reflect_pad_mirrors_without_the_border():
     x = np.random.default_rng(0).random((1, 3, 4, 2)).astype(np.float32)
     wanted = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(ReflectPad()(x), wanted)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 7)])
+def test_every_second_pixel_is_what_a_strided_1x1_convolution_sees(size):
+    image = keras.Input((*size, 3))
+    strided = keras.Model(image, keras.layers.Conv2D(4, 1, 2)(image))
+    plain = keras.Model(image, keras.layers.Conv2D(4, 1)(every_second(image, "stride")))
+    plain.set_weights(strided.get_weights())
+    x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    np.testing.assert_allclose(plain(x), strided(x), rtol=1e-6, atol=1e-6)

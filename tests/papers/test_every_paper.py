@@ -64,6 +64,23 @@ def test_two_replicas_train_as_one(paper, tiny_video, two_replicas):
         np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("paper", "options"),
+    [
+        *((paper, {}) for paper in list_papers()),
+        ("garg", {"variant": "released"}),
+        ("monodepth", {"encoder": "resnet50"}),
+        ("scdepth", {"encoder": "resnet50"}),
+    ],
+)
+def test_no_1x1_convolution_has_a_stride(paper, options):
+    """oneDNN's kernel of its gradient writes beyond its memory: see `layers.every_second`."""
+    for part in small(paper, **options).parts().values():
+        for layer in part.layers:
+            if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1):
+                assert layer.strides == (1, 1), layer.name
+
+
 # -- the commands ------------------------------------------------------------------------------------------------------
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
-import time
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,6 @@ def _trial(
 ) -> dict[str, str]:
     parts = [paper, f"seed{seed}", *([control] if control != "none" else []), ablation]
     run = runs / "_".join(part for part in parts if part)
-    start = time.monotonic()
     train = [
         f"--flagfile=configs/{paper}.cfg",
         f"--seed={seed}",
@@ -75,7 +75,8 @@ def _trial(
         *([f"--ablation={ablation}"] if ablation else []),
     ]
     _command("train", [*train, *data])
-    seconds = time.monotonic() - start
+    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    begun, ended = (datetime.fromisoformat(info[key]) for key in ("started", "finished"))
     results = run.parent / "results.csv"
     _command("evaluate", [f"--run={run}", f"--results={results}", *data])
     with open(results, newline="") as file:
@@ -97,7 +98,7 @@ def _trial(
         "rmse": f"{float(row['rmse']):.3f}",
         "delta1": f"{float(row['delta1']):.3f}",
         "images": row["images"],
-        "train_seconds": f"{seconds:.0f}",
+        "train_seconds": f"{(ended - begun).total_seconds():.0f}",
     }
 
 

@@ -14,16 +14,14 @@ from kdepth.errors import UserError
 from kdepth.evaluation.table import append
 from kdepth.exporters import pictures as chosen
 from kdepth.exporters import verify
-from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel
 from kdepth.training.runs import Run
-from tests.tiny_garg import tiny_garg
+from tests.small_models import small_garg
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    model = tiny_garg()
-    model.rig = Rig(0.54, 0.58)
+    model = small_garg()
     run = Run(tmp_path_factory.mktemp("runs") / "tiny")
     run.write_info(
         {

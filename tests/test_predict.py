@@ -18,7 +18,7 @@ from kdepth.prediction import Rig
 from kdepth.runtime import ModelFacts
 from kdepth.sources import Frame
 from kdepth.training.runs import Run
-from tests.tiny_garg import tiny_garg
+from tests.small_models import small_garg
 
 RIG = Rig(0.54, 0.58)
 # Left half of the image 4 % of the width, right half 1 %.
@@ -524,8 +524,7 @@ def test_progress_without_tqdm_is_a_line_now_and_then(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run folder, and an export of its model in `export/`."""
-    model = tiny_garg()
-    model.rig = RIG
+    model = small_garg()
     run = Run(tmp_path_factory.mktemp("runs") / "tiny")
     run.write_info({"paper": "garg", "state": "finished"})
     model.save_parts(run.weights)

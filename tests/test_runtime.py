@@ -11,29 +11,21 @@ import numpy as np
 import pytest
 
 import kdepth
-from kdepth import backend, runtime
+from kdepth import runtime
 from kdepth.data.image import write_image
 from kdepth.errors import UserError
 from kdepth.exporters import export_model
 from kdepth.geometry.camera import Camera
 from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel, ModelFacts, predict_image, prepare_image
+from tests.small_models import HEIGHT, WIDTH, small_garg
 
-HEIGHT, WIDTH = 72, 96
 FACTS = ModelFacts("garg", "paper", 4, 8, "area", "disparity", "metric", Rig(0.5, 0.6))
 
 
 @pytest.fixture(scope="module")
 def model() -> kdepth.Garg:
-    model = kdepth.create("garg", width=0.05, height=HEIGHT, image_width=WIDTH)
-    generator = np.random.default_rng(0)
-    for part in model.parts().values():
-        for variable in part.weights:
-            values = backend.to_numpy(variable)
-            if not values.any():  # the score layers start at zero
-                variable.assign(generator.normal(0.2, 0.1, values.shape))
-    model.rig = Rig(0.54, 0.58)
-    return model
+    return small_garg()
 
 
 @pytest.fixture(scope="module")

@@ -127,8 +127,10 @@ def read(path: Path, flag: str = "--csv") -> list[dict[str, str]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    except (UnicodeDecodeError, IsADirectoryError):
+    except UnicodeDecodeError:
         raise damaged(path, "it is not text", flag) from None
+    except OSError as error:
+        raise damaged(path, str(error.strerror), flag) from None
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:

@@ -43,7 +43,7 @@ class DepthModel:
                 interpreter is not installed.
         """
         self.path = Path(path)
-        self.description, self.facts, self.sha256 = _described(self.path, "depth")
+        self.description, self.facts, self.sha256 = _of_part(self.path, "depth")
         self._network = open_network(self.path, self.facts, threads, xnnpack)
 
     def __call__(
@@ -101,7 +101,7 @@ class PoseModel:
     ) -> None:
         """Opens an exported pose network; arguments and errors as of `DepthModel`."""
         self.path = Path(path)
-        self.description, self.facts, self.sha256 = _described(self.path, "pose")
+        self.description, self.facts, self.sha256 = _of_part(self.path, "pose")
         self._network = open_network(self.path, self.facts, threads, xnnpack)
 
     def __call__(self, frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -152,7 +152,7 @@ def described(path: Path) -> Described:
     return Described(description, facts, checked_sha256(path, description))
 
 
-def _described(path: Path, part: str) -> Described:
+def _of_part(path: Path, part: str) -> Described:
     """As `described`, of a file that holds `part`."""
     found = described(path)
     if found.facts.part != part:

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.tiny_garg import tiny_garg
-
 
 class Exported(NamedTuple):
     run: Path
@@ -21,9 +19,10 @@ def exported(tmp_path_factory) -> Exported:
     pytest.importorskip("tensorflow")
     import kdepth
     from kdepth.training.runs import Run
+    from tests.small_models import small_garg
 
     root = tmp_path_factory.mktemp("benchmarking")
-    model = tiny_garg()
+    model = small_garg()
     run = Run(root / "runs" / "tiny")
     run.write_info({"paper": "garg", "state": "finished"})
     model.save_parts(run.weights)

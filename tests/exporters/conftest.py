@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def model():
     pytest.importorskip("tensorflow")
-    from tests.exporters.models import small_garg
+    from tests.small_models import small_garg
 
     return small_garg()
 

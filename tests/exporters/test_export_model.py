@@ -12,7 +12,7 @@ from kdepth import backend, exporters
 from kdepth.errors import UserError
 from kdepth.exporters import describe, export_model, graph, tflite, verify
 from kdepth.runtime import DepthModel, ModelFacts, open_network, sha256
-from tests.exporters.models import HEIGHT, WIDTH, small_garg
+from tests.small_models import HEIGHT, WIDTH, small_garg
 
 
 def test_every_format_is_written_and_agrees_with_keras(exported):

@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow")
 import kdepth  # noqa: E402
 from kdepth import backend  # noqa: E402
 from kdepth.networks.cut import cut  # noqa: E402
-from tests.exporters.models import fill  # noqa: E402
+from tests.small_models import fill  # noqa: E402
 
 PAPERS = {
     "eigen": {"height": 64, "image_width": 64},

@@ -19,7 +19,6 @@ from kdepth.page.server import PageServer
 from kdepth.prediction import Rig
 from kdepth.runtime import DepthModel, ModelFacts
 from tests.page.browser import Browser
-from tests.tiny_garg import tiny_garg
 
 RIG = Rig(0.54, 0.58)
 
@@ -42,11 +41,10 @@ def exported(tmp_path_factory) -> Path:
     """An .onnx file of Garg's network, 72x96 and a twentieth as wide."""
     pytest.importorskip("tensorflow")
     from kdepth.exporters import export_model
+    from tests.small_models import small_garg
 
-    model = tiny_garg()
-    model.rig = RIG
     folder = tmp_path_factory.mktemp("exports")
-    export_model(model, folder, ["onnx"], name="tiny")
+    export_model(small_garg(), folder, ["onnx"], name="tiny")
     return folder / "tiny.onnx"
 
 

@@ -105,7 +105,7 @@ def load(
         **reader_options: of the data set's reader.
 
     Returns:
-        Dicts of float32 tensors: the keys that were asked for (DESIGN: images [B, H, W, 3] in [0,
+        Dicts of float32 tensors: the keys that were asked for (images [B, H, W, 3] in [0,
         1], `sources` [B, S, H, W, 3], `intrinsics` [B, 3, 3] at network size, `baseline` [B],
         `depth` [B, H, W, 1], `T_sources_image` [B, S, 4, 4]) and `index` [B] int64.
 

@@ -16,7 +16,7 @@ from kdepth.data.image import DEPTH_SCALE, read_depth_png, read_image, resize_im
 from kdepth.errors import UserError
 from kdepth.geometry.camera import Camera
 
-# Every key of a sample; DESIGN: "A sample, and what a paper asks for".
+# Every key of a sample; docs/data.md has their shapes.
 SAMPLE_KEYS = frozenset(
     ["image", "stereo", "sources", "intrinsics", "stereo_intrinsics", "baseline", "depth", "index"]
     + ["T_sources_image"]

@@ -83,7 +83,7 @@ class DepthModel(keras.Model):
     Attributes of a subclass:
         paper: its name on the command line.
         variant: which of the paper's forms this is; "" where there is one.
-        sample_keys: what it needs of a sample (DESIGN: `image`, `stereo`, `sources`, `intrinsics`,
+        sample_keys: what it needs of a sample (`image`, `stereo`, `sources`, `intrinsics`,
             ...).
         source_offsets: frames that `sources` holds, relative to the target.
         output_name: "disparity", "inverse_depth" or "depth": what `depth_outputs` returns.

@@ -72,7 +72,8 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
 
     Args:
         flags: of the command.
-        facts: about the network: only disparities need a camera to become metres.
+        facts: about the network: a camera gives metres to disparities alone, or to what a graph made
+            of them for the training camera.
         wants_points: whether points are asked for, which always need one.
 
     Raises:
@@ -81,15 +82,13 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
     asked = [name for name in _CHOICES if flags[name].value not in (None, "", False)]
     if len(asked) > 1:
         raise UserError(f"give only one of {_CHOICE}")
-    is_disparity = facts.output_name == "disparity"
-    # A graph that ends in metres holds the training camera whatever the flags say.
-    holds_camera = facts.output_name == "depth" and facts.kind == "metric" and facts.rig is not None
-    if holds_camera:
-        _warn_of_field_of_view(facts.rig)
-    if not is_disparity and (flags.baseline is not None or (asked and not wants_points)):
+    if flags["kitti_camera"].present and not flags.kitti_calib:
+        raise UserError("--kitti_camera needs --kitti_calib, the file that tells the cameras")
+    from_stereo = facts.output_name == "disparity" or facts.holds_camera
+    if not from_stereo and (flags.baseline is not None or (asked and not wants_points)):
         logging.warning("%s predicts %s depth, which no camera changes", facts.paper, facts.kind)
-    if not is_disparity and not wants_points:
-        return _no_camera
+    if not from_stereo and not wants_points:
+        return no_camera
     if flags.fx is not None:
         return focal_camera(flags.fx)
     if flags.intrinsics:
@@ -102,19 +101,21 @@ def camera_of(flags: absl_flags.FlagValues, facts: ModelFacts, wants_points: boo
                 "--assume_training_camera: this model does not know the camera it was trained"
                 " with; use --fx"
             )
-        if not holds_camera:
-            _warn_of_field_of_view(facts.rig)
+        _warn_of_field_of_view(facts.rig)
         return training_camera(facts.rig.focal)
     if wants_points:
         raise UserError(f"--outputs=ply: points need the camera; give one of {_CHOICE}")
     if flags.baseline is not None:
         raise UserError(f"--baseline gives metres only together with one of {_CHOICE}")
+    if facts.holds_camera:
+        _warn_of_field_of_view(facts.rig)
+        return no_camera
     logging.warning(
         "no camera is given, so this is disparity, not depth; --fx=<pixels>,"
         " --intrinsics=<fx,fy,cx,cy> or --kitti_calib=<file> gives metres,"
         " --assume_training_camera guesses them"
     )
-    return _no_camera
+    return no_camera
 
 
 def _warn_of_field_of_view(rig: Rig) -> None:
@@ -125,12 +126,14 @@ def _warn_of_field_of_view(rig: Rig) -> None:
     )
 
 
-def _no_camera(file: Path, width: int, height: int) -> None:
+def no_camera(file: Path, width: int, height: int) -> None:
     """The camera of a picture where none is known or needed."""
 
 
-def describe(flags: absl_flags.FlagValues, rig: Rig | None) -> str | None:
-    """Where metres came from, for the summary."""
+def describe(flags: absl_flags.FlagValues, rig: Rig | None, camera_of: CameraOf) -> str | None:
+    """Where the camera came from that `camera_of` tells, for the summary."""
+    if camera_of is no_camera:
+        return None
     baseline = f", baseline {rig.baseline:g} m" if rig else ""
     if flags.fx is not None:
         return f"--fx={flags.fx:g}{baseline}"

@@ -47,6 +47,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             name,
             None,
             f"{side} of the network's input; the release's by default.",
+            lower_bound=1,
             flag_values=flags,
         )
     absl_flags.DEFINE_bool("list", False, "List the sources and end.", flag_values=flags)

@@ -33,6 +33,7 @@ RUN_FACTS = (
     *("protocol", "state", "finished", "versions"),
     *("release", "licence", "trained_on"),  # of converted weights
 )
+_CALIBRATION = ("calibration_samples", "calibration_seed", "calibration_images")
 # What they carry of the run's row in the results table.
 SCORE_FACTS = (
     *("date", "protocol", "protocol_description", "dataset", "split", "images"),
@@ -115,7 +116,9 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
             lower_bound=1,
             flag_values=flags,
         )
-        absl_flags.DEFINE_integer("calibration_seed", 0, "Draws them.", flag_values=flags)
+        absl_flags.DEFINE_integer(
+            "calibration_seed", 0, "Draws them.", lower_bound=0, flag_values=flags
+        )
         absl_flags.DEFINE_string(
             "calibration_images",
             None,
@@ -135,6 +138,12 @@ def main(flags: absl_flags.FlagValues) -> int:
         tuple(flags.formats), tuple(flags.precisions), flags.input, flags.layout, flags.opset
     )
     choices.check()
+    given_in_vain = [name for name in _CALIBRATION if flags[name].present]
+    if given_in_vain and not choices.wants_int8:
+        raise UserError(
+            f"--{given_in_vain[0]}: only 8-bit TFLite files are calibrated (--formats=tflite"
+            " --precisions=int8, int8_float_io or int8_float_head)"
+        )
 
     from kdepth.exporters import pictures as chosen
 
@@ -152,6 +161,11 @@ def main(flags: absl_flags.FlagValues) -> int:
     else:
         pictures, source = given, str(flags.images)
     calibration = calibration_source = None
+    if flags.calibration_images and model.depth_views == 2:
+        raise UserError(
+            "--calibration_images: this network looks at both views of a stereo pair, and pictures"
+            " of a folder are no pairs; it is calibrated on its own training data"
+        )
     if choices.wants_int8 and flags.calibration_images:
         folder = Path(flags.calibration_images)
         calibration = chosen.read_pictures(folder, flags.calibration_samples)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from kdepth.errors import UserError
 
 # Between a temporary file's stem and its suffix; `remove_leftovers` knows them by it.
-_MARK = ".kdepth-tmp"
+MARK = ".kdepth-tmp"
+_LOCK_SECONDS = 30.0
 
 
 def cache_dir(name: str) -> Path:
@@ -43,7 +46,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}{_MARK}{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}{MARK}{os.getpid()}{path.suffix}")
     try:
         _remove(temporary)
         yield temporary
@@ -74,10 +77,49 @@ def read_bytes(path: Path, what: str) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Removes what killed writers left in `folder`; only for folders where nobody else writes."""
-    for leftover in Path(folder).glob(f".*{_MARK}*"):
+def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> None:
+    """Removes what killed writers left in `folder`.
+
+    Args:
+        folder: where nobody else writes meanwhile.
+        name: only what was to be called so; then others may write other names.
+    """
+    stem = "*" if name is None else glob.escape(name)
+    for leftover in Path(folder).glob(f".{stem}{MARK}*"):
         _remove(leftover)
+
+
+@contextlib.contextmanager
+def locked(path: Path, flag: str) -> Iterator[None]:
+    """Holds a lock beside a file; the kernel frees it when the process ends, however it ends.
+
+    Args:
+        path: the file that is read and replaced meanwhile.
+        flag: that names another file, for messages.
+
+    Raises:
+        UserError: if another process has held it for a minute.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: writing stays atomic, two writers in the same moment do not wait
+        yield
+        return
+    # Not the file itself: that is replaced while the lock is held.
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{path}: another process has been writing it for {_LOCK_SECONDS:g} s; "
+                        f"try again, or name another file with {flag}"
+                    ) from None
+                time.sleep(0.02)
+        yield
 
 
 def _replace(source: Path, target: Path) -> None:

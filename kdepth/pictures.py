@@ -56,7 +56,8 @@ def focal_camera(fx: float) -> CameraOf:
     """
     if not (np.isfinite(fx) and fx > 0):
         raise UserError(f"--fx={fx} must be a positive number of pixels")
-    return _of_one_size(f"--fx={fx:g}", lambda width, height: pinhole(fx, width, height))
+    source = f"--fx={fx:g}"
+    return _of_one_size(source, Intrinsics(source, fx, fx).camera)
 
 
 def intrinsics_camera(text: str) -> CameraOf:

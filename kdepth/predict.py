@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -172,7 +173,7 @@ def main(flags: absl_flags.FlagValues) -> int:
         "model": str(flags.model or flags.run),
         **facts.to_dict(),
         "input": flags.input,
-        "camera": camera_flags.describe(flags, rig),
+        "camera": camera_flags.describe(flags, rig, camera_of),
         "predictions": entries,
         "video": written.video(),
         "skipped": skipped,
@@ -227,11 +228,13 @@ def _checked_paths(flags: absl_flags.FlagValues) -> tuple[Source, Path]:
     for name in ("input", "out"):
         if not flags[name].value:
             raise UserError(f"--{name} is required")
+    if flags.run and flags.threads:
+        raise UserError("--threads is for the interpreter of an exported file (--model)")
     source = open_source(flags.input, step=flags.step, rate=flags.fps, options=flags.device_option)
-    out = Path(flags.out)
+    out = Path(os.path.expanduser(flags.out))
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; name a folder")
-    is_folder = isinstance(source, Pictures) and Path(flags.input).is_dir()
+    is_folder = isinstance(source, Pictures) and os.path.isdir(os.path.expanduser(flags.input))
     if is_folder and out.resolve() == source.files[0].parent.resolve():
         raise UserError(
             f"--out={out} is the folder of --input: the next call would take the results as"
@@ -245,6 +248,9 @@ def _output_settings(flags: absl_flags.FlagValues, source: Source) -> outputs.Ou
     is_pictures = isinstance(source, Pictures)
     default = PICTURE_OUTPUTS if is_pictures else VIDEO_OUTPUTS
     kinds = tuple(default if flags.outputs is None else flags.outputs)
+    for name, kind in (("fps", "mp4"), ("video_layout", "mp4"), ("max_depth", "ply")):
+        if flags[name].present and kind not in kinds:
+            raise UserError(f"--{name} is for {kind} files: ask for them with --outputs={kind}")
     belong_together = not is_pictures or "mp4" in kinds
     memory = flags.color_memory if belong_together else None
     if flags.max_depth is not None and not flags.max_depth > 0:

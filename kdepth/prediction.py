@@ -53,7 +53,7 @@ class Prediction:
         inverse_depth: 1 / depth, up to the network's own scale where `kind` is "relative".
         kind: "metric" (metres), "relative" (right up to one unknown factor) or "disparity" (metric
             once the camera is known).
-        unit: "m", "relative" or "fraction of the width".
+        unit: "m", "1/m", "relative" or "fraction of the width".
     """
 
     depth: np.ndarray | None = None
@@ -131,7 +131,8 @@ class Prediction:
             return self
         inverse = np.maximum(self.values, SMALLEST_INVERSE)
         if self.quantity == "inverse_depth":
-            return Prediction(depth=1.0 / inverse, kind=self.kind, unit=self.unit)
+            unit = "m" if self.kind == "metric" else self.unit
+            return Prediction(depth=1.0 / inverse, kind=self.kind, unit=unit)
         if camera is None or rig is None:
             raise ValueError(
                 "a disparity becomes metres only with the camera (`camera=`) and the training rig (`rig=`);"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -233,8 +234,8 @@ def open_source(
     is_device = text.startswith(DEVICE_PREFIX)
     if options and not is_device:
         raise UserError(f"--device_option is for --input={DEVICE_PREFIX}<number>")
-    if rate is not None and not rate > 0:
-        raise UserError(f"--fps={rate:g} must be a positive number")
+    if rate is not None and not 0.01 <= rate <= 1000:
+        raise UserError(f"--fps={rate:g} must lie in 0.01 .. 1000")
     if is_device:
         if step != 1 or rate is not None:
             raise UserError(f"--step and --fps are not for --input={DEVICE_PREFIX}<number>")
@@ -244,7 +245,7 @@ def open_source(
         if text == DEVICE_PREFIX:
             raise UserError(f"--input={text}: which camera? {DEVICE_PREFIX}0 is the first one")
         return Device.of_number(text[len(DEVICE_PREFIX) :], pairs)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         if rate is not None:
             raise UserError("--fps is for pictures; a video has a rate of its own")

@@ -132,6 +132,8 @@ def test_a_mismatch_is_status_1_one_line_and_no_file(run, tmp_path, capsys, monk
     [
         ([], "--run is required"),
         (["--run=nowhere"], "nowhere is no training run"),
+        (["--run={run}", "--calibration_samples=2"], "only 8-bit TFLite files are calibrated"),
+        (["--run={run}", "--formats=tflite", "--opset=13"], "only ONNX files have it"),
         (["--run={run}", "--formats=coreml"], "--formats=coreml: choose some of tflite"),
         (["--run={run}", "--precisions=int4"], "--precisions=int4: choose some of float32"),
         (["--run={run}", "--formats=onnx", "--precisions=int8"], "--formats=onnx has dynamic"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kdepth import files
+from kdepth.errors import UserError
 
 
 def test_a_file_appears_when_the_block_is_done(tmp_path):
@@ -88,3 +89,23 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".hidden", "kept.npz"]
     with pytest.raises(FileNotFoundError):
         writer.__exit__(None, None, None)
+
+
+def test_leftovers_of_one_name_leave_other_writers_alone(tmp_path):
+    with files.atomic_path(tmp_path / "garg_pose.tflite") as other:
+        other.write_text("half")
+        killed = tmp_path / f".garg{files.MARK}abc"
+        killed.mkdir()
+        files.remove_leftovers(tmp_path, "garg")
+        assert other.exists() and not killed.exists()
+
+
+def test_a_lock_that_another_process_keeps_is_said(tmp_path, monkeypatch):
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr(files, "_LOCK_SECONDS", 0.05)
+    with files.locked(tmp_path / "a.csv", "--csv"):
+        with pytest.raises(UserError, match="a.csv: another process has been writing.*--csv"):
+            with files.locked(tmp_path / "a.csv", "--csv"):
+                pass
+    with files.locked(tmp_path / "a.csv", "--csv"):
+        pass

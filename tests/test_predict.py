@@ -125,6 +125,27 @@ def test_a_camera_gives_metres(network, street, tmp_path, arguments, focal, base
     assert picture[:, :16].min() > picture[:, -16:].max(), "near is bright"
 
 
+def test_a_camera_corrects_metres_of_the_training_camera(network, street, tmp_path, capsys):
+    network(200.0 * np.ones((1, 4, 8, 1)), "depth", "metric", RIG)
+    assert call_on(street, tmp_path / "guessed") == 0
+    assert "training camera's field of view" in capsys.readouterr().err
+    assert (np.load(tmp_path / "guessed" / "a_depth.npy") == 200.0).all()
+    assert summary(tmp_path / "guessed")["camera"] is None
+    assert call_on(street, tmp_path / "known", "--fx=30", "--baseline=1.08") == 0
+    assert "field of view" not in capsys.readouterr().err
+    depth = np.load(tmp_path / "known" / "a_depth.npy")
+    np.testing.assert_allclose(depth, 200.0 * (30 / 40) / RIG.focal * 2, rtol=1e-6)
+    assert summary(tmp_path / "known")["camera"] == "--fx=30, baseline 1.08 m"
+
+
+def test_a_home_folder_is_found(network, street, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    line = failure(capsys, call_on(f"~/{street.name}", street))
+    assert "is the folder of --input" in line
+    assert call_on(street, "~/out") == 0
+    assert (tmp_path / "out" / "predictions.json").exists()
+
+
 def write_calibration(path: Path, text: str | None = None) -> Path:
     rectified = "21.0 0 19.5 1.3 0 21.0 9.5 0.1 0 0 1 0.002"
     path.write_text(
@@ -161,6 +182,7 @@ def test_relative_depth_is_named_so(network, street, tmp_path, capsys):
     out = tmp_path / "out"
     assert call_on(street, out, "--fx=30") == 0
     assert "no camera changes" in capsys.readouterr().err
+    assert summary(out)["camera"] is None, "no camera was used"
     entry = summary(out)["predictions"][0]
     assert (entry["quantity"], entry["unit"]) == ("relative_depth", "relative")
     depth = np.load(out / "a_relative_depth.npy")
@@ -273,6 +295,11 @@ def test_a_write_that_fails_leaves_no_half_file(network, street, tmp_path, monke
         (["--colormap=rainbowest"], "no colour map 'rainbowest'"),
         (["--kitti_calib=nowhere.txt"], "nowhere.txt"),
         (["--run=runs/x"], "give one of --run"),
+        (["--fps=5"], "--fps is for mp4 files"),
+        (["--max_depth=20"], "--max_depth is for ply files"),
+        (["--video_layout=depth"], "--video_layout is for mp4 files"),
+        (["--kitti_camera=0"], "--kitti_camera needs --kitti_calib"),
+        (["--fx=0.58"], "focal length of 0.58 pixels is too short"),
     ],
 )
 def test_flags_that_make_no_sense(network, street, tmp_path, capsys, arguments, message):

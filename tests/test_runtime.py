@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -111,6 +112,20 @@ def test_a_camera_gives_metres(exported, image):
     np.testing.assert_allclose(doubled.values, 2 * prediction.values, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rig", "factor"),
+    [("metric", Rig(0.5, 0.6), 0.75 / 0.6), ("metric", None, 1.0), ("relative", None, 1.0)],
+)
+def test_a_graph_that_ends_in_depth_follows_the_camera_where_it_was_stereo(kind, rig, factor):
+    facts = dataclasses.replace(FACTS, output_name="depth", kind=kind, rig=rig)
+    image, network = np.zeros((4, 8, 3), np.uint8), lambda x: np.full((1, 4, 8, 1), 10.0)
+    assert (predict_image(network, facts, image).values == 10.0).all()
+    camera = Camera(90.0, 90.0, 60.0, 25.0, 120, 50)
+    np.testing.assert_allclose(predict_image(network, facts, image, camera).values, 10.0 * factor)
+    unknown = Camera(float("nan"), float("nan"), 60.0, 25.0, 120, 50)
+    assert (predict_image(network, facts, image, unknown).values == 10.0).all()
+
+
 def test_uint8_and_float_images_are_the_same(exported, image):
     model = DepthModel(exported / "tiny.onnx")
     floats = model(image.astype(np.float32) / 255)
@@ -142,6 +157,7 @@ def test_threads_do_not_change_the_numbers(exported, image):
         ("disparity", "metric", "disparity", "fraction of the width"),
         ("depth", "metric", "metric", "m"),
         ("inverse_depth", "relative", "relative", "relative"),
+        ("inverse_depth", "metric", "metric", "1/m"),
         ("depth", "relative", "relative", "relative"),
     ],
 )

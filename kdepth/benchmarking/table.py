@@ -12,7 +12,7 @@ from typing import Any
 from kdepth.benchmarking.machine import Machine
 from kdepth.benchmarking.measure import Measurement
 from kdepth.errors import UserError
-from kdepth.files import atomic_path
+from kdepth.files import atomic_path, locked
 from kdepth.versions import versions
 
 COLUMNS = (
@@ -163,15 +163,17 @@ def append(path: Path, found: Sequence[dict[str, Any]]) -> None:
     Raises:
         UserError: if the file is of something else, or damaged; it is left as it is.
     """
-    old = read(path)
-    extra = [name for name in (old[0] if old else ()) if name not in COLUMNS]
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, [*COLUMNS, *extra], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*old, *({k: _text(v) for k, v in row.items()} for row in found)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path, "--csv"):
+        old = read(path)
+        extra = [name for name in (old[0] if old else ()) if name not in COLUMNS]
+        with (
+            atomic_path(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, [*COLUMNS, *extra], restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([*old, *({k: _text(v) for k, v in row.items()} for row in found)])
 
 
 def _shown(column: str, row: dict[str, Any]) -> str:

@@ -6,8 +6,10 @@ network sees the same numbers everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import Union
@@ -25,6 +27,8 @@ DEPTH_SCALE = (
     256.0  # KITTI's depth and disparity PNGs: value = 256 * metres (or pixels), 0 = not measured
 )
 
+# A JPEG's markers, but for those that have no segment and occur within scans.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TURNED = range(5, 9)  # EXIF orientations that swap width and height
 _PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -80,8 +84,7 @@ def image_size(path: PathLike) -> tuple[int, int]:
         with Image.open(path) as picture:
             # A PNG that has not shown EXIF yet would be decoded to its end to look for it.
             asked = picture.format != "PNG" or "exif" in picture.info
-            turned = asked and picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
-            return picture.size[::-1] if turned else picture.size
+            return picture.size[::-1] if asked and _is_turned(picture) else picture.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image file") from None
     except Exception as error:  # a decoder may fail in any way on a damaged header
@@ -231,6 +234,14 @@ def _pillow_resize(
     return np.stack(resized, axis=-1).reshape(height, width, *image.shape[2:])
 
 
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether EXIF says that rows are columns; EXIF that makes no sense says nothing."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+    except Exception:  # Pillow raises many kinds, SyntaxError among them
+        return False
+
+
 def _read_bytes(path: PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -245,10 +256,11 @@ def _open_picture(data: bytes, name: object) -> Image.Image:
         _check_whole(data)
         picture = Image.open(io.BytesIO(data))
         picture.load()
-        ImageOps.exif_transpose(picture, in_place=True)
-        return picture
     except Exception as error:  # a decoder may fail in any way on damaged bytes
         raise _bad_image(name, error) from None
+    with contextlib.suppress(Exception):  # EXIF that makes no sense turns nothing
+        ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _bad_image(path: object, error: Exception) -> UserError:
@@ -278,9 +290,19 @@ def _check_whole(data: bytes) -> None:
                 raise ValueError("a PNG check sum does not match")
             position = end + 4
     elif data.startswith(b"\xff\xd8"):
-        # The end marker cannot occur inside a scan, so one must follow the start of the last scan.
-        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        if not _has_jpeg_end(data):
             raise ValueError("the JPEG ends early")
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    """Whether a JPEG's own end marker is there; phones append films and further pictures to it."""
+    position = 2
+    while marker := _JPEG_MARKER.search(data, position):
+        if marker.group() == b"\xff\xd9":
+            return True
+        # A segment says its length; a scan goes on behind its header, up to the next marker.
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return False
 
 
 def _save(path: PathLike, picture: Image.Image, picture_format: str) -> None:

@@ -8,12 +8,10 @@ files gain it empty, and columns that this version does not know are kept.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import pandas as pd
 from kdepth.errors import UserError
 from kdepth.evaluation.metrics import ALL_METRICS
 from kdepth.evaluation.trajectories import METRICS as TRAJECTORY_METRICS
-from kdepth.files import atomic_path
+from kdepth.files import atomic_path, locked
 
 BASELINE_PREFIX = "baseline: "
 _WHAT = ("date", "system", "run", "paper", "variant", "ablation", "control")
@@ -66,8 +64,6 @@ _BASELINE_KEY = (
     *_DATA,
     "baseline_data",
 )
-
-_LOCK_SECONDS = 30.0
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -168,7 +164,7 @@ def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         raise ValueError(f"`rows` must use the columns of the table. Received: {sorted(unknown)}.")
     new = [_as_text(row) for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path, "--results"):
         old = read_rows(path)
         replaced = {_baseline_key(row) for row in new} - {None}
         kept = [row for row in old if _baseline_key(row) not in replaced]
@@ -213,28 +209,3 @@ def _damaged(path: Path, why: str) -> UserError:
         f"{path}: not a results table of kdepth, or damaged ({why}); nothing was written: "
         "mend or move it, or name another file with --results"
     )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock beside the file; the kernel frees it when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: writing stays atomic, two writers in the same moment do not wait
-        yield
-        return
-    # Not the table itself: that file is replaced while the lock is held.
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{path}: another process has been writing it for {_LOCK_SECONDS:g} s; "
-                        "try again, or name another file with --results"
-                    ) from None
-                time.sleep(0.02)
-        yield

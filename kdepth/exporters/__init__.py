@@ -20,6 +20,7 @@ from absl import logging
 from kdepth.errors import UserError
 from kdepth.exporters.plan import DEFAULT_PRECISIONS, FORMATS, PRECISIONS, Choices
 from kdepth.exporters.publish import publish
+from kdepth.files import MARK, remove_leftovers
 from kdepth.runtime import ALL_SUFFIXES, description_path, sha256, size_of
 
 __all__ = ["DEFAULT_PRECISIONS", "FORMATS", "PICTURES", "PRECISIONS", "Artefact", "export_model"]
@@ -145,7 +146,8 @@ def export_model(
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Within a folder that is there: it may lie on another disk than its parent.
     place = folder if folder.is_dir() else folder.parent
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=place) as staging:
+    remove_leftovers(place, name)
+    with tempfile.TemporaryDirectory(prefix=f".{name}{MARK}", dir=place) as staging:
         artefacts = []
         for file in plan.files(name, network, choices, images):
             staged = Path(staging) / file.name

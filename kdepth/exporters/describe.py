@@ -38,6 +38,7 @@ def of_network(
         **facts.to_dict(),
         "intrinsics": facts.intrinsics,
         "output": {"name": facts.output_tensor, "unit": facts.unit},
+        "options": {key: value for key, value in model.options.items() if key != "seed"},
         "weights_sha256": weights_digest(model),
         "run": dict(run),
         "score": None if score is None else dict(score),

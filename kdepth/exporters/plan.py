@@ -59,6 +59,8 @@ class Choices:
             )
         if self.layout != "nhwc" and "onnx" not in self.formats:
             raise UserError(f"--layout={self.layout}: only ONNX files have it (--formats=onnx)")
+        if self.opset != onnx.OPSET and "onnx" not in self.formats:
+            raise UserError(f"--opset={self.opset}: only ONNX files have it (--formats=onnx)")
         low, high = onnx.OPSETS
         if not low <= self.opset <= high:
             raise UserError(f"--opset={self.opset}: must lie in {low} .. {high}")

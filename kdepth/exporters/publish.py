@@ -13,8 +13,16 @@ from absl import logging
 from kdepth.files import atomic_path
 
 # Two exports are of one network if these agree; then files of the earlier one may stay. The rest is
-# in the description only.
-_IDENTITY = ("paper", "variant", "weights_sha256", "height", "image_width", "output_name")
+# in the description only: the rig too, unless the graph ends in metres.
+_IDENTITY = (
+    "paper",
+    "variant",
+    "options",
+    "weights_sha256",
+    "height",
+    "image_width",
+    "output_name",
+)
 
 
 def publish(staging: Path, folder: Path, description: Mapping[str, Any]) -> None:
@@ -54,9 +62,9 @@ def _earlier_files(
     """{file name: its entry, or None if of another network} of the export that was there."""
     try:
         earlier = json.loads(beside.read_text(encoding="utf-8"))
-        same = all(earlier[key] == description[key] for key in _IDENTITY)
+        same = _identity(earlier) == _identity(description)
         # Only plain names: a damaged description must not lead out of the folder.
-        names = [name for name in earlier["files"] if Path(name).name == name and name != ".."]
+        names = [name for name in earlier["files"] if Path(name).name == name not in ("", "..")]
         # What the JSON says at its top is about the new files.
         told = {key: earlier.get(key) for key in ("verified_on", "calibrated_on")}
         return {
@@ -65,8 +73,13 @@ def _earlier_files(
             else None
             for name in names
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _identity(description: Mapping[str, Any]) -> str:
+    keys = (*_IDENTITY, "rig") if description["output_name"] == "depth" else _IDENTITY
+    return json.dumps([description.get(key) for key in keys], sort_keys=True)
 
 
 def _remove(path: Path) -> None:

@@ -54,7 +54,9 @@ def write(
 
 
 def check_out(out: Path) -> None:
-    """Raises a `UserError` if `out` holds something already."""
+    """Raises a `UserError` if `out` holds something already, or cannot be made anew."""
+    if out.resolve() == Path.cwd():
+        raise UserError(f"--out={out} is the folder you are in: name another one")
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():

@@ -121,6 +121,11 @@ class ModelFacts:
         return file_name_of(self.output_name, self.kind)
 
     @property
+    def holds_camera(self) -> bool:
+        """Whether the graph turns disparity into metres, for the rig of the training data."""
+        return self.output_name == "depth" and self.kind == "metric" and self.rig is not None
+
+    @property
     def intrinsics(self) -> str:
         """What the output takes for granted about the camera, in words."""
         if self.part == "pose" or self.kind == "relative":
@@ -139,4 +144,6 @@ class ModelFacts:
             return "relative, radians"
         if self.output_name == "disparity":
             return "fraction of the width"
-        return "m" if self.kind == "metric" else "relative"
+        if self.kind == "relative":
+            return "relative"
+        return "1/m" if self.output_name == "inverse_depth" else "m"

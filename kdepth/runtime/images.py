@@ -57,7 +57,8 @@ def predict_image(
         rig: in the place of the recorded training rig.
 
     Returns:
-        A prediction [1, H, W]; metres from a stereo paper where `camera` is given.
+        A prediction [1, H, W]; metres from a stereo paper where `camera` is given, or where its graph
+        ends in metres: then those of the training camera, or of `camera` where that is given.
 
     Raises:
         UserError: if the network needs both views of a stereo pair, or a camera is given but no
@@ -79,6 +80,12 @@ def predict_image(
     kind = "disparity" if facts.output_name == "disparity" else facts.kind
     prediction = Prediction(**{facts.output_name: values}, kind=kind, unit=facts.unit)
     prediction = prediction.resize(*np.shape(image)[:2])
-    if facts.output_name == "disparity" and camera is not None:
+    if camera is None:
+        return prediction
+    if facts.output_name == "disparity":
         return prediction.to_depth(camera, rig)
+    if facts.holds_camera and np.isfinite(camera.fx):
+        # The graph took the training rig for granted; metres go with focal length and baseline.
+        wider = camera.fx / camera.width / facts.rig.focal * (rig.baseline / facts.rig.baseline)
+        return prediction.with_values(prediction.values * np.float32(wider))
     return prediction

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_rows_are_appended(tmp_path):
     assert (first["bytes"], first["energy_mj"], first["busy"]) == (str(2 * 2**20), "", "")
     assert first["machine"] == "Processor X, 2 cores, 8.0 GiB, Linux 6 x86_64"
     assert "numpy" in first["versions"] and first["date"]
+
+
+def test_writers_in_the_same_moment_wait_for_each_other(tmp_path):
+    path = tmp_path / "benchmark.csv"
+    found = table.rows([measurement()], MACHINE, None)
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(lambda _: table.append(path, found), range(24)))
+    assert len(table.read(path)) == 24
 
 
 def test_columns_of_another_version_are_kept(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -88,6 +90,32 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6  # rotate by 90 degrees
     Image.fromarray(random_picture(20, 30)).save(path, exif=exif)
     assert image.read_image(path).shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_exif_that_makes_no_sense_is_passed_over(tmp_path, suffix):
+    path = tmp_path / f"phone.{suffix}"
+    Image.fromarray(random_picture(20, 30)).save(path, exif=b"no TIFF header")
+    with Image.open(path) as picture, pytest.raises(SyntaxError):
+        picture.getexif()
+    assert image.read_image(path).shape == (20, 30, 3)
+    assert image.image_size(path) == (30, 20)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_a_phone_appends_to_a_jpeg_does_not_matter(tmp_path, progressive):
+    path = tmp_path / "motion.jpg"
+    small, out = Image.fromarray(random_picture(8, 8)), io.BytesIO()
+    small.save(out, format="JPEG")
+    exif = b"Exif\0\0" + out.getvalue()  # a thumbnail ends before the picture does
+    picture = Image.fromarray(random_picture(40, 60))
+    picture.save(path, quality=92, progressive=progressive, exif=exif)
+    whole, expected = path.read_bytes(), image.read_image(path)
+    path.write_bytes(whole + b"film \xff\xd9 and \xff\xda more" * 3)
+    np.testing.assert_array_equal(image.read_image(path), expected)
+    path.write_bytes(whole[:-20])
+    with pytest.raises(UserError, match="ends early"):
+        image.read_image(path)
 
 
 def test_depth_png_round_trip(tmp_path):

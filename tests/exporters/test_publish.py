@@ -16,6 +16,8 @@ NETWORK = {
     "height": 4,
     "image_width": 8,
     "output_name": "disparity",
+    "options": {"postprocess": False},
+    "rig": {"baseline": 0.54, "focal": 0.58},
 }
 
 
@@ -51,7 +53,14 @@ def test_formats_of_one_network_add_up(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "difference", [{"weights_sha256": "b"}, {"height": 8}, {"variant": "released"}]
+    "difference",
+    [
+        {"weights_sha256": "b"},
+        {"height": 8},
+        {"variant": "released"},
+        {"options": {"postprocess": True}},
+        {"output_name": "depth"},
+    ],
 )
 def test_files_of_another_network_go(tmp_path, difference):
     publish_files(tmp_path, ["garg.onnx", "garg_savedmodel"])
@@ -59,6 +68,14 @@ def test_files_of_another_network_go(tmp_path, difference):
     description = publish_files(tmp_path, ["garg.tflite"], **difference)
     assert set(description["files"]) == {"garg.tflite"}
     assert names_in(tmp_path) == {"garg.tflite", "garg.json", "notes.txt"}
+
+
+@pytest.mark.parametrize(("output_name", "stay"), [("disparity", True), ("depth", False)])
+def test_another_rig_is_another_graph_only_where_it_ends_in_metres(tmp_path, output_name, stay):
+    publish_files(tmp_path, ["garg.onnx"], output_name=output_name)
+    rig = {"baseline": 0.22, "focal": 1.1}
+    publish_files(tmp_path, ["garg.tflite"], output_name=output_name, rig=rig)
+    assert ("garg.onnx" in names_in(tmp_path)) == stay
 
 
 def test_files_and_folders_are_replaced(tmp_path):
@@ -90,10 +107,11 @@ def test_a_description_cannot_lead_out_of_the_folder(tmp_path):
     precious = tmp_path / "precious.txt"
     precious.write_text("of the user")
     (tmp_path / "exports").mkdir()
-    files = {"../precious.txt": {}, "..": {}, str(precious): {}}
+    (tmp_path / "exports" / "notes.txt").write_text("of the user")
+    files = {"../precious.txt": {}, "..": {}, "": {}, ".": {}, str(precious): {}}
     (tmp_path / "exports" / "garg.json").write_text(json.dumps({**NETWORK, "files": files}))
     publish_files(tmp_path, ["garg.onnx"], weights_sha256="b")
-    assert precious.exists()
+    assert precious.exists() and "notes.txt" in names_in(tmp_path)
 
 
 def test_size_of_a_folder(tmp_path):

@@ -24,14 +24,19 @@ let latest = 0; // counts requests; an older one's result is not shown
 // -- the worker ---------------------------------------------------------------------------------------------
 
 let answer; // settles with the worker's next message
+let broken; // why the worker cannot answer any more
 let queue = Promise.resolve();
 
 worker.onmessage = ({ data }) => (data.error ? answer.reject(new Error(data.error)) : answer.resolve(data));
-worker.onerror = (event) => answer?.reject(new Error(event.message || "the page's worker could not start"));
+worker.onerror = (event) => {
+  broken = new Error(event.message || "the page's worker could not start");
+  answer?.reject(broken);
+};
 
 // One question at a time, in order.
 function ask(message, transfer = []) {
   const asked = queue.then(() => new Promise((resolve, reject) => {
+    if (broken) throw broken;
     answer = { resolve, reject };
     worker.postMessage(message, transfer);
   }));

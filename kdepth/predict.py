@@ -248,13 +248,13 @@ def _output_settings(flags: absl_flags.FlagValues, source: Source) -> outputs.Ou
     is_pictures = isinstance(source, Pictures)
     default = PICTURE_OUTPUTS if is_pictures else VIDEO_OUTPUTS
     kinds = tuple(default if flags.outputs is None else flags.outputs)
-    for name, kind in (("fps", "mp4"), ("video_layout", "mp4"), ("max_depth", "ply")):
-        if flags[name].present and kind not in kinds:
-            raise UserError(f"--{name} is for {kind} files: ask for them with --outputs={kind}")
     belong_together = not is_pictures or "mp4" in kinds
     memory = flags.color_memory if belong_together else None
     if flags.max_depth is not None and not flags.max_depth > 0:
         raise UserError(f"--max_depth={flags.max_depth:g} must be positive")
+    for name, kind in (("fps", "mp4"), ("video_layout", "mp4"), ("max_depth", "ply")):
+        if flags[name].present and kind not in kinds:
+            raise UserError(f"--{name} is for {kind} files: ask for them with --outputs={kind}")
     return outputs.OutputSettings(
         kinds,
         color.ColorSettings(flags.vmin, flags.vmax, flags.colormap, memory),

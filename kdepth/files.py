@@ -98,7 +98,7 @@ def locked(path: Path, flag: str) -> Iterator[None]:
         flag: that names another file, for messages.
 
     Raises:
-        UserError: if another process has held it for a minute.
+        UserError: if another process has held it for half a minute.
     """
     try:
         import fcntl
